@@ -1,0 +1,42 @@
+# Every target does its own set-up: a fresh machine needs only Python 3.11 and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= auto
+
+.PHONY: setup check test test-slow demo up openapi bench clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "slow"
+
+demo: $(READY)
+	$(BIN)/python -m demo
+
+up: $(READY)
+	$(BIN)/grow up
+
+openapi: $(READY)
+	$(BIN)/python -m service.openapi openapi.yaml
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

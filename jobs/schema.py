@@ -1,0 +1,283 @@
+"""What travels between client, service and worker: the request, its plan, the job, its events.
+
+Only shapes and bounds that need no model are checked here. Whether a target can be reached, and which options a
+method takes, is the engine's word (`growth.plan`), because there a method and its options are one file.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+
+MAX_SIZE = 2**31 - 1
+MAX_LABELS = 32
+
+StorageUri = Annotated[
+    str,
+    StringConstraints(pattern=r"^(s3|file)://[^\s\x00-\x1f]+$", max_length=2048),
+    Field(description="`s3://bucket/prefix` or `file:///absolute/folder`"),
+]
+Size = Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE)]
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,63}$")]
+LabelValue = Annotated[str, StringConstraints(max_length=256)]
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+class _Closed(BaseModel):
+    """A model that refuses fields it does not know, so that a typing error is never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Method(BaseModel):
+    """A growth method by name, its options beside the name; `GET /methods` lists both."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    __pydantic_extra__: dict[str, JsonValue]
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
+    """One of the names that `GET /methods` lists."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options as given, without the name."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Data(_Closed):
+    """The text that a fit and the verification read."""
+
+    uri: StorageUri
+    """A file, or a prefix whose files are read in the order of their names."""
+    format: Literal["text", "jsonl", "tokens"] = "text"
+    """`text` and `jsonl` go through the source's own tokenizer; `tokens` is a `.npy` array of token ids."""
+    text_field: Annotated[str, StringConstraints(min_length=1, max_length=256)] = "text"
+    """For `jsonl`: the key that holds the text of a line."""
+    sequence_length: Annotated[int, Field(strict=True, ge=8, le=131_072)] = 128
+    """Tokens in one packed sequence; at most the model's positions."""
+    held_out_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    """The share of the sequences, taken from the end, that no fit sees; reported losses are measured on it."""
+
+
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class GrowthRequest(_Closed):
+    """Grow the checkpoint at `source` to the sizes in `target` and write it to `output`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "source": "s3://models/bert-small",
+                    "output": "s3://models/bert-base",
+                    "target": {"hidden_size": 768, "num_hidden_layers": 12},
+                    "method": {"name": "ligo", "steps": 100, "init": "pad"},
+                    "data": {"uri": "s3://corpora/wiki/", "format": "jsonl", "text_field": "text"},
+                    "dtype": "bfloat16",
+                    "seed": 0,
+                    "labels": {"team": "nlp"},
+                }
+            ]
+        },
+    )
+
+    source: StorageUri
+    """The folder of a Hugging Face checkpoint: `config.json` and safetensors."""
+    output: StorageUri
+    """An empty prefix; the grown checkpoint is written there in Hugging Face layout."""
+    target: Annotated[dict[str, Size], Field(max_length=32)]
+    """Sizes under the family's own Hugging Face config keys; what is left out is derived (see `POST /plan`)."""
+    method: Annotated[Method, BeforeValidator(_named, json_schema_input_type=str | Method)]
+    """`"hypercloning"` is short for `{"name": "hypercloning"}`."""
+    data: Data | None = None
+    """Needed by methods that fit; without it, verification reads seeded random token ids and reports no loss."""
+    dtype: Dtype | None = None
+    """The dtype that is written; the source's own where left out. The arithmetic is float32 always."""
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
+    """Seeds every random choice: the same request writes the same bytes."""
+    labels: Annotated[dict[Label, LabelValue], Field(max_length=MAX_LABELS)] = Field(default_factory=dict)
+    """Free words to find the job by."""
+    max_shard_bytes: Annotated[int, Field(strict=True, ge=1_000_000, le=50_000_000_000)] = 5_000_000_000
+    """No safetensors shard is larger, save one that holds a single larger tensor."""
+    verify: bool = True
+    """Load source and target and compare their logits before the commit."""
+
+
+class ModelSize(_Closed):
+    """One model, by what it takes to store and run."""
+
+    sizes: dict[str, int]
+    """Hugging Face config keys and their values."""
+    parameters: int
+    weight_bytes: int
+    flops_per_token: int
+    """Of one forward pass, matrix products alone (2 per multiply-add)."""
+
+
+class Plan(_Closed):
+    """What a request would do, computed from the source's config and safetensors headers alone."""
+
+    model_type: str
+    architecture: str
+    """The class named in the source's config.json, such as `LlamaForCausalLM`."""
+    method: dict[str, JsonValue]
+    """The method with every option that was left out filled in."""
+    function_preserving: bool
+    """Whether the grown model computes the source's function, up to rounding."""
+    source: ModelSize
+    target: ModelSize
+    dtype: Dtype
+    tensors: int
+    shards: int
+    largest_tensor_bytes: int
+    peak_memory_bytes: int
+    """An estimate for the worker: of the expansion, or of the fit where there is one."""
+    notes: list[str] = Field(default_factory=list)
+    """Choices worth knowing, one sentence each: a head untied, a form chosen for exactness."""
+
+
+class Status(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+
+
+class Stage(StrEnum):
+    PLANNING = "planning"
+    FITTING = "fitting"
+    EXPANDING = "expanding"
+    VERIFYING = "verifying"
+    COMMITTING = "committing"
+
+
+class Failure(_Closed):
+    """Why a job failed: a stable code and one sentence."""
+
+    code: str
+    detail: str
+    hint: str | None = None
+    field: str | None = None
+    """A JSON pointer into the request, where one field is to blame."""
+
+
+class FitPoint(_Closed):
+    step: int
+    loss: float
+    """Training loss of this step's batch, nats per token."""
+    held_out_loss: float | None = None
+
+
+class FitReport(_Closed):
+    steps: int
+    initial_held_out_loss: float
+    final_held_out_loss: float
+    parameters: int
+    """Learned numbers in the operator."""
+    curve: list[FitPoint] = Field(default_factory=list)
+
+
+class Verification(_Closed):
+    """Source against target on the same token ids."""
+
+    tokens: int
+    max_logit_difference: float | None = None
+    """Largest absolute difference of logits (or of hidden states, where the model has no head)."""
+    max_logit: float | None = None
+    """Largest absolute logit of the source, the scale of the difference."""
+    source_loss: float | None = None
+    target_loss: float | None = None
+
+
+class Result(_Closed):
+    """What a succeeded job left behind."""
+
+    output: str
+    manifest: str
+    """URI of the manifest, whose presence is the commit."""
+    bytes_written: int
+    objects: int
+    fit: FitReport | None = None
+    verification: Verification | None = None
+    stage_seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class Job(_Closed):
+    id: str
+    status: Status
+    stage: Stage | None = None
+    progress: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of the present stage."""
+    attempt: int = 0
+    cancel_requested: bool = False
+    owner: str
+    """Name of the API key that submitted it."""
+    request: GrowthRequest
+    plan: Plan
+    result: Result | None = None
+    error: Failure | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    queue_position: int | None = None
+    """Jobs ahead of this one while it is queued; 0 is next."""
+    version: int = 0
+    """Grows with every change of the record; the ETag."""
+
+
+class JobPage(_Closed):
+    jobs: list[Job]
+    next_cursor: str | None = None
+
+
+class EventKind(StrEnum):
+    STATUS = "status"
+    STAGE = "stage"
+    PROGRESS = "progress"
+    FIT = "fit"
+    LOG = "log"
+
+
+class Event(_Closed):
+    id: str
+    """Ordered; what `Last-Event-ID` takes."""
+    at: datetime
+    kind: EventKind
+    attempt: int
+    data: dict[str, JsonValue]
+
+
+class EventPage(_Closed):
+    events: list[Event]
+    next_cursor: str | None = None
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details, with a stable code."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None = None
+    """A JSON pointer into the request's body."""
+    hint: str | None = None
+    nearest: dict[str, int] | None = None
+    """For `impossible_target`: sizes that work."""
