@@ -1,0 +1,25 @@
+"""One of each server per test process, started when first asked for."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import RedisServer, S3Server, moto_server, rclone_server, valkey_server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[S3Server]:
+    with moto_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with rclone_server(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
