@@ -1,0 +1,1 @@
+"""The growth engine: maps the parameters of a source model to those of a larger target model."""

@@ -1,0 +1,209 @@
+"""An architecture as a table of parameters with labelled axes.
+
+A tensor's dimension is written as text: axes joined by `*` form a block structure (outermost first), and blocks joined
+by `|` stand one after the other. GPT-2's fused `c_attn` output is `heads*query_dim|heads*head_dim|heads*head_dim`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from math import prod
+
+from growth.config import ModelConfig, Sizes
+
+LAYER = "{layer}"
+
+# Axes that a growth operator maps; every other axis (vocab, positions, types, labels) keeps its size.
+GROWING = ("hidden", "heads", "kv_heads", "head_dim", "query_dim", "intermediate")
+
+
+class Side(Enum):
+    """How a dimension meets the axis: it produces the axis' units, or it reads them."""
+
+    OUT = "out"
+    IN = "in"
+
+
+class Role(Enum):
+    """What a parameter does, hence which maps of an axis apply and how it is initialised."""
+
+    LINEAR = "linear"
+    BIAS = "bias"
+    EMBEDDING = "embedding"
+    READOUT = "readout"
+    NORM_GAIN = "norm_gain"
+    NORM_BIAS = "norm_bias"
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """One dimension of a tensor: concatenated segments, each a Kronecker product of axes."""
+
+    segments: tuple[tuple[str, ...], ...]
+    side: Side
+
+    def size(self, axis_sizes: Mapping[str, int]) -> int:
+        """Length of this dimension for the given axis sizes."""
+        return sum(self.segment_sizes(axis_sizes))
+
+    def segment_sizes(self, axis_sizes: Mapping[str, int]) -> list[int]:
+        """Length of each concatenated segment."""
+        return [prod(axis_sizes[axis] for axis in segment) for segment in self.segments]
+
+    @property
+    def axes(self) -> frozenset[str]:
+        return frozenset(axis for segment in self.segments for axis in segment)
+
+
+def _parse(text: str, side: Side) -> Dim:
+    return Dim(tuple(tuple(segment.strip().split("*")) for segment in text.split("|")), side)
+
+
+def out(text: str) -> Dim:
+    """A dimension that produces the axis' units: the rows of a linear weight."""
+    return _parse(text, Side.OUT)
+
+
+def into(text: str) -> Dim:
+    """A dimension that reads the axis' units: the columns of a linear weight."""
+    return _parse(text, Side.IN)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One row of the table; `{layer}` in the name stands for the layer's number."""
+
+    name: str
+    role: Role
+    dims: tuple[Dim, ...]
+    writes_residual: bool = False
+    """Its output is added to the residual stream: zero it, and the block is an identity."""
+    feeds_tied_head: bool = False
+    """A norm whose output meets the tied embedding: here copies of a unit must not be counted twice."""
+    optional: bool = False
+    """Stock transformers loads the model without it, or a class of the family lacks it."""
+    init_std: float = 1.0
+    """Of a fresh matrix, in units of the config's `initializer_range`; gains start at 1, biases at 0."""
+
+    @property
+    def layered(self) -> bool:
+        return LAYER in self.name
+
+    def tensor_name(self, layer: int | None) -> str:
+        """Name of this parameter's tensor in layer `layer` (None for one outside the layers)."""
+        assert self.layered == (layer is not None)
+        return self.name.replace(LAYER, str(layer))
+
+    def shape(self, axis_sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Shape of the tensor for the given axis sizes."""
+        return tuple(dim.size(axis_sizes) for dim in self.dims)
+
+    def is_matrix(self) -> bool:
+        """Whether it multiplies activations, once per token."""
+        return self.role in (Role.LINEAR, Role.READOUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """The normalisation of the residual stream."""
+
+    kind: str
+    """`layernorm` (subtracts the mean) or `rmsnorm`."""
+    epsilon_key: str
+    """Config key of its epsilon."""
+    epsilon_default: float
+    """What transformers takes where the config has no such key."""
+    post: bool = False
+    """The stream itself is normalised after each block (post-LN), so no block can be an identity."""
+    gain_offset: float = 0.0
+    """Added to the stored gain before use: 1 for Gemma."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A family of models: its table, and how its config.json names the sizes."""
+
+    model_type: str
+    keys: Mapping[str, str]
+    """Standard size name -> this family's config key; equal names are left out."""
+    norm: Norm
+    rotary: bool
+    read_sizes: Callable[[Mapping[str, object]], Sizes]
+    write_sizes: Callable[[Sizes, Mapping[str, object]], dict[str, object]]
+    table: Callable[[ModelConfig], tuple[Parameter, ...]]
+    """Every parameter that a class of the family may have, for this config."""
+    base_prefix: str
+    """Name of the base model inside the headed classes: checkpoints may carry it or not."""
+    ignored: tuple[str, ...] = ()
+    """Regular expressions of buffers that old checkpoints carry and stock transformers ignores."""
+    tied_copies: tuple[str, ...] = ()
+    """Regular expressions of tensors that a tied head repeats; stock transformers ties them again on loading."""
+    renames: tuple[tuple[str, str], ...] = ()
+    """Old names of tensors: regular expression and replacement."""
+    headed_classes: frozenset[str] = field(default_factory=frozenset)
+    """Classes with a language-model head, whose logits a tied embedding computes."""
+    embedding: str = ""
+    """Name of the token embedding, which a tied head shares."""
+    tied_by_default: bool = False
+    """What transformers takes where the config has no `tie_word_embeddings`."""
+
+
+def axis_sizes(sizes: Sizes) -> dict[str, int]:
+    """Sizes of the axes, by label."""
+    return {
+        "hidden": sizes.hidden_size,
+        "heads": sizes.num_attention_heads,
+        "kv_heads": sizes.num_key_value_heads,
+        "head_dim": sizes.head_dim,
+        "query_dim": sizes.head_dim,
+        "intermediate": sizes.intermediate_size,
+        "vocab": sizes.vocab_size,
+        **sizes.fixed,
+    }
+
+
+def linear(
+    name: str, rows: str, columns: str, *, bias: bool = True, writes_residual: bool = False, optional: bool = False
+) -> tuple[Parameter, ...]:
+    """The weight [rows, columns] and the bias [rows] of a `torch.nn.Linear`."""
+    dims = (out(rows), into(columns))
+    flags = {"writes_residual": writes_residual, "optional": optional}
+    return _with_bias(name, Parameter(f"{name}.weight", Role.LINEAR, dims, **flags), out(rows), bias)
+
+
+def conv1d(
+    name: str, rows: str, columns: str, *, writes_residual: bool = False, init_std: float = 1.0
+) -> tuple[Parameter, ...]:
+    """The weight [columns, rows] and the bias [rows] of GPT-2's `Conv1D`, a linear layer stored transposed."""
+    dims = (into(columns), out(rows))
+    weight = Parameter(f"{name}.weight", Role.LINEAR, dims, writes_residual=writes_residual, init_std=init_std)
+    return _with_bias(name, weight, out(rows), bias=True)
+
+
+def _with_bias(name: str, weight: Parameter, rows: Dim, bias: bool) -> tuple[Parameter, ...]:
+    if not bias:
+        return (weight,)
+    flags = {"writes_residual": weight.writes_residual, "optional": weight.optional}
+    return (weight, Parameter(f"{name}.bias", Role.BIAS, (rows,), **flags))
+
+
+def norm(
+    name: str, axis: str = "hidden", *, bias: bool = True, feeds_tied_head: bool = False, optional: bool = False
+) -> tuple[Parameter, ...]:
+    """The gain, and the bias where it has one, of a LayerNorm or RMSNorm over `axis`."""
+    flags = {"feeds_tied_head": feeds_tied_head, "optional": optional}
+    gain = Parameter(f"{name}.weight", Role.NORM_GAIN, (out(axis),), **flags)
+    if not bias:
+        return (gain,)
+    return (gain, Parameter(f"{name}.bias", Role.NORM_BIAS, (out(axis),), **flags))
+
+
+def embedding(name: str, index_axis: str, *, optional: bool = False) -> Parameter:
+    """An embedding table [index_axis, hidden]."""
+    return Parameter(f"{name}.weight", Role.EMBEDDING, (out(index_axis), out("hidden")), optional=optional)
+
+
+def readout(name: str, label_axis: str, *, bias: bool = False, optional: bool = True) -> tuple[Parameter, ...]:
+    """A head [label_axis, hidden] that turns hidden states into scores; most are present in some classes only."""
+    weight = Parameter(f"{name}.weight", Role.READOUT, (out(label_axis), into("hidden")), optional=optional)
+    return _with_bias(name, weight, out(label_axis), bias)

@@ -1,0 +1,87 @@
+"""Attention heads under growth: which source head stands behind each target head, key/value groups kept intact.
+
+Query head h reads the keys and values of group `h // (heads / kv_heads)`, so a target query head must copy a source
+query head of the very group that its own key/value head copies.
+"""
+
+from collections.abc import Callable, Sequence
+
+from growth.errors import ImpossibleTarget
+from growth.operators.maps import ZERO
+from growth.operators.method import Growth
+
+Heads = tuple[tuple[int, ...], tuple[int, ...]]
+"""Source query head of each target query head, source key/value head of each target key/value head; ZERO is none."""
+Pick = Callable[[int, int], Sequence[int]]
+"""(source size, target size) -> the source unit that each target unit copies."""
+
+
+def tile(source: int, target: int) -> tuple[int, ...]:
+    """Copies in turn: 0, 1, .., S-1, 0, 1, .."""
+    return tuple(unit % source for unit in range(target))
+
+
+def _groups(growth: Growth) -> tuple[int, int]:
+    """Query heads per key/value head, in source and target."""
+    (heads, target_heads), (kv_heads, target_kv_heads) = growth.axis("heads"), growth.axis("kv_heads")
+    return heads // kv_heads, target_heads // target_kv_heads
+
+
+def _copy_number(index: Sequence[int]) -> list[int]:
+    """For each target unit how many earlier ones copy the same source unit."""
+    seen: dict[int, int] = {}
+    numbers = []
+    for unit in index:
+        numbers.append(seen.get(unit, 0))
+        seen[unit] = numbers[-1] + 1
+    return numbers
+
+
+def _refuse(growth: Growth, needed: int) -> ImpossibleTarget:
+    (_, kv_heads), (_, heads) = growth.axis("kv_heads"), growth.axis("heads")
+    source_group, group = _groups(growth)
+    return ImpossibleTarget(
+        f"With {heads} query heads on {kv_heads} key/value heads, groups of {group} can't hold every query head of the "
+        f"source, whose groups have {source_group}.",
+        field="/target/num_key_value_heads",
+        hint="Keep the group size, or give each source group more key/value heads.",
+        nearest={"num_attention_heads": heads, "num_key_value_heads": needed},
+    )
+
+
+def copied_heads(growth: Growth, pick: Pick = tile) -> Heads:
+    """Every target head is a copy, and every source head is copied at least once.
+
+    Source: section 3.3 of HyperCloning (arXiv 2409.12903) for equal groups; here any ratio of either kind of head.
+    Raises ImpossibleTarget where the groups are too small for that.
+    """
+    source_kv, target_kv = growth.axis("kv_heads")
+    source_group, group = _groups(growth)
+    if source_group == group == 1:
+        index = tuple(pick(source_kv, target_kv))
+        return index, index
+    kv_index = tuple(pick(source_kv, target_kv))
+    if min(kv_index.count(unit) for unit in range(source_kv)) * group < source_group:
+        raise _refuse(growth, growth.axis("heads")[1] // max(1, source_group))
+    queries = []
+    for kv, number in zip(kv_index, _copy_number(kv_index), strict=True):
+        queries += [kv * source_group + (number * group + j) % source_group for j in range(group)]
+    return tuple(queries), kv_index
+
+
+def placed_heads(growth: Growth) -> Heads:
+    """Every source head stands in one place that fits its group; all other target heads are new (ZERO).
+
+    A key/value head is copied as often as its source group needs places. Raises ImpossibleTarget where it can't.
+    """
+    source_kv, target_kv = growth.axis("kv_heads")
+    source_group, group = _groups(growth)
+    places = -(-source_group // group)
+    if places * source_kv > target_kv:
+        raise _refuse(growth, places * source_kv)
+    kv_index = [unit % source_kv if unit < places * source_kv else ZERO for unit in range(target_kv)]
+    queries = []
+    for kv, number in zip(kv_index, _copy_number(kv_index), strict=True):
+        inside = [number * group + j for j in range(group)]
+        queries += [kv * source_group + j if kv != ZERO and j < source_group else ZERO for j in inside]
+    return tuple(queries), tuple(kv_index)

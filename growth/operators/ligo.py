@@ -1,0 +1,46 @@
+"""LiGO: the operator's factors are learned on the model's own loss, starting from any closed-form method."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from growth.errors import InvalidMethod
+from growth.operators.method import Built, Growth, Method, Nested
+from growth.operators.options import option
+
+
+@dataclass(frozen=True)
+class Ligo(Method):
+    """Source: LiGO (arXiv 2303.00980), section 3; maps and depth matrices shared as its authors' code does."""
+
+    name = "ligo"
+    summary = "Learns the width maps and the depth mixing on data, in a few dozen steps."
+    paper = "arXiv 2303.00980"
+    fits = True
+
+    init: Nested = option(
+        "pad", "The closed-form method the fit starts from, by name or with its options.", nested=True
+    )
+    steps: int = option(100, "Optimizer steps of the fit.", minimum=1, maximum=1_000_000)
+    batch_size: int = option(16, "Sequences per step.", minimum=1, maximum=65_536)
+    width_learning_rate: float = option(2e-4, "Peak learning rate of the width maps.", minimum=0, maximum=1)
+    depth_learning_rate: float = option(1e-2, "Peak learning rate of the depth matrices.", minimum=0, maximum=1)
+    warmup_fraction: float = option(0.1, "Share of the steps that warm up; the rest decays.", minimum=0, maximum=0.9)
+    decay: Literal["linear", "cosine", "none"] = option("linear", "How the rate falls after warm-up.")
+    weight_decay: float = option(0.0, "AdamW's weight decay on the maps.", minimum=0, maximum=10)
+    gradient_clip: float = option(1.0, "Largest norm of the operator's gradient; 0 is no clipping.", minimum=0)
+    held_out_every: int = option(25, "Steps between measurements of the held-out loss.", minimum=1, maximum=1_000_000)
+    operator: str | None = option(
+        None, "URI of a fitted operator.safetensors: it is applied as it is, without a fit or data."
+    )
+
+    def build(self, growth: Growth) -> Built:
+        from growth.operators import parse_method
+
+        start = parse_method(self.init, "/method/init")
+        if start.fits or start.name == "random":
+            raise InvalidMethod(
+                f"Method 'ligo' can't start from {start.name!r}; name a closed-form method, such as pad or lemon.",
+                field="/method/init",
+            )
+        built = start.build(growth)
+        return replace(built, function_preserving=False)
