@@ -1,0 +1,30 @@
+-- ARGV[2...]: a name for this very call, worker, lease seconds, most attempts, the failure of a poison job.
+local claim, worker, lease_seconds, max_attempts, poison = unpack(ARGV, 2, 6)
+
+local status = field('status')
+if not status then
+  return {'not_found'}
+elseif TERMINAL[status] then
+  return {'terminal'}
+end
+if status == 'running' then
+  if field('claim') == claim then -- the reply to the first sending was lost
+    return {'ok', record(), redis.call('ZSCORE', LEASES, ID)}
+  elseif not lease_ended(lease_seconds) then
+    return {'leased'}
+  end
+end
+if field('cancel_requested') == '1' then
+  move('cancelled', {})
+  return {'cancelled'}
+end
+if field('attempt') - field('uncounted') >= tonumber(max_attempts) then
+  redis.call('HSET', RECORD, 'error', poison)
+  move('failed', {error = cjson.decode(poison)})
+  return {'poison'}
+end
+redis.call('HINCRBY', RECORD, 'attempt', 1)
+redis.call('HSET', RECORD, 'claim', claim, 'progress', '0.0')
+redis.call('HDEL', RECORD, 'stage')
+move('running', {worker = worker})
+return {'ok', record(), lease(lease_seconds)}

@@ -1,0 +1,46 @@
+-- Idempotency key, output, record, indexes and outbox in one step, or none of it.
+-- KEYS[15]: the idempotency key; KEYS[16...]: the indexes that never change.
+-- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, output, the record's pairs.
+local IDEMPOTENCY = KEYS[15]
+local fingerprint, remember_seconds, publish_seconds, output = unpack(ARGV, 2, 5)
+
+-- Members are "folder/ id": in byte order an output stands directly before whatever lies inside of it.
+local function first_between(low, high)
+  return redis.call('ZRANGE', OUTPUTS, low, high, 'BYLEX', 'LIMIT', 0, 1)[1]
+end
+
+local function overlapping(folder)
+  local position = string.find(folder, '://', 1, true) + 2
+  repeat
+    position = string.find(folder, '/', position + 1, true)
+    local ancestor = string.sub(folder, 1, position)
+    local found = first_between('[' .. ancestor .. ' ', '(' .. ancestor .. '!')
+    if found then
+      return found
+    end
+  until position == #folder
+  return first_between('[' .. folder, '(' .. string.sub(folder, 1, -2) .. '0')
+end
+
+local known = redis.call('GET', IDEMPOTENCY)
+if known then
+  local known_fingerprint, known_id = string.match(known, '^(%S+) (%S+)$')
+  if known_fingerprint ~= fingerprint then
+    return {'conflict'}
+  end
+  return {'known', known_id}
+end
+
+local reserved = overlapping(output)
+if reserved then
+  return {'reserved', string.match(reserved, '^(.*) (.*)$')}
+end
+
+redis.call('HSET', RECORD, 'output', output, unpack(ARGV, 6))
+redis.call('SET', IDEMPOTENCY, fingerprint .. ' ' .. ID, 'EX', remember_seconds)
+redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
+for index = 16, #KEYS do
+  redis.call('ZADD', KEYS[index], 0, ID)
+end
+move('queued', {}, now() + publish_seconds * 1000000)
+return {'ok', record()}

@@ -1,0 +1,12 @@
+-- KEYS[15...]: the indexes that never change.
+local status = field('status')
+if not TERMINAL[status] then
+  return {'live'}
+end
+redis.call('DEL', RECORD, EVENTS)
+redis.call('ZREM', ENDED, ID)
+redis.call('ZREM', BY_STATUS[status], ID)
+for index = 15, #KEYS do
+  redis.call('ZREM', KEYS[index], ID)
+end
+return {'ok'}

@@ -1,0 +1,95 @@
+-- Prepended to every script about one job. KEYS and ARGV[1] are what Keys.of_job in keys.py lists.
+local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED = unpack(KEYS, 1, 9)
+local BY_STATUS = {
+  queued = KEYS[10], running = KEYS[11], succeeded = KEYS[12], failed = KEYS[13], cancelled = KEYS[14],
+}
+local TERMINAL = {succeeded = true, failed = true, cancelled = true}
+local ID = ARGV[1]
+local EVENTS_KEPT = 10000
+
+local function field(name)
+  return redis.call('HGET', RECORD, name)
+end
+
+-- What store.py reads a job from: its fields and, while it is queued, the number of jobs ahead of it.
+local function record()
+  return {ID, redis.call('HGETALL', RECORD), redis.call('ZRANK', WAITING, ID)}
+end
+
+local function tell(kind, data)
+  redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*',
+    'kind', kind, 'attempt', field('attempt'), 'data', cjson.encode(data))
+  redis.call('PUBLISH', CHANGES, ID)
+end
+
+-- A visible change: fields of the record, its version, and the event that tells of it.
+local function change(fields, kind, data)
+  for name, value in pairs(fields) do
+    redis.call('HSET', RECORD, name, value)
+  end
+  redis.call('HINCRBY', RECORD, 'version', 1)
+  tell(kind, data)
+end
+
+local enter = {}
+
+function enter.queued(time, publish_at)
+  redis.call('ZADD', WAITING, whole(time), ID)
+  redis.call('ZADD', OUTBOX, whole(publish_at or time), ID)
+  redis.call('HDEL', RECORD, 'stage', 'claim')
+  redis.call('HSET', RECORD, 'progress', '0.0')
+end
+
+function enter.running(time)
+  redis.call('HSETNX', RECORD, 'started_at', whole(time))
+end
+
+local function enter_end(time)
+  redis.call('HSET', RECORD, 'finished_at', whole(time))
+  redis.call('ZADD', ENDED, whole(time), ID)
+  redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
+end
+enter.succeeded, enter.failed, enter.cancelled = enter_end, enter_end, enter_end
+
+-- The only way from one status to another: keeps record, indexes and events in step.
+local function move(to, event, publish_at)
+  local from = field('status')
+  if from then
+    redis.call('ZREM', BY_STATUS[from], ID)
+  end
+  for _, key in ipairs({OUTBOX, PUBLISHED, WAITING, LEASES}) do
+    redis.call('ZREM', key, ID)
+  end
+  redis.call('ZADD', BY_STATUS[to], 0, ID)
+  enter[to](now(), publish_at)
+  event.status = to
+  change({status = to}, 'status', event)
+end
+
+-- The token decides: an attempt whose lease ended still holds the job until somebody else takes it.
+local function holds(token)
+  return field('status') == 'running' and field('attempt') == token
+end
+
+-- After an outage of Redis every lease has ended; live workers get one whole lease to renew before any is judged.
+local function lease_ended(lease_seconds)
+  if tonumber(redis.call('ZSCORE', LEASES, ID)) > now() then
+    return false
+  end
+  local uptime = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
+  return tonumber(uptime) >= tonumber(lease_seconds)
+end
+
+local function lease(lease_seconds)
+  local ends = whole(now() + lease_seconds * 1000000)
+  redis.call('ZADD', LEASES, ends, ID)
+  return ends
+end
+
+local function give_up_attempt(reason)
+  if field('cancel_requested') == '1' then
+    move('cancelled', {reason = reason})
+  else
+    move('queued', {reason = reason})
+  end
+end

@@ -1,0 +1,6 @@
+-- ARGV[2]: lease seconds.
+if field('status') ~= 'running' or not lease_ended(ARGV[2]) then
+  return {'held'}
+end
+give_up_attempt('lease_ended')
+return {'ok'}

@@ -1,0 +1,80 @@
+"""Makes up for whatever got lost between record, broker and worker, step by step, each safe to repeat.
+
+Any number of processes may run this at once: steps that change a record are fenced scripts, and a job that two of them
+publish is claimed once.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from celery import Celery
+
+from jobs.errors import StoreUnavailable
+from jobs.queue import enqueue, waiting_messages
+from jobs.store import JobStore
+
+SILENT_SECONDS = 60.0
+"""A message may be on its way from the broker to a claim for this long before it can count as lost."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one pass did, in jobs."""
+
+    reclaimed: int
+    """Taken from workers that went silent."""
+    republished: int
+    """Put back into the outbox, because their message was lost."""
+    published: int
+    forgotten: int
+    """Deleted, after their retention."""
+
+
+def reconcile_once(store: JobStore, celery: Celery, silent_seconds: float = SILENT_SECONDS) -> Counts:
+    """One pass over all that is due. Raises StoreUnavailable."""
+    reclaimed = sum(map(store.reclaim, store.expired_leases()))
+    republished = _republish_lost(store, celery, silent_seconds)
+    published = 0
+    while due := store.take_due():
+        for job_id in due:
+            enqueue(celery, store, job_id)
+        published += len(due)
+    return Counts(reclaimed, republished, published, store.forget_ended())
+
+
+def _republish_lost(store: JobStore, celery: Celery, silent_seconds: float) -> int:
+    """Only as many as there are messages too few: jobs that merely wait long never pile up messages."""
+    missing = store.published_jobs() - waiting_messages(celery)
+    return len(store.republish(missing, silent_seconds)) if missing > 0 else 0
+
+
+class Reconciler:
+    """A thread that reconciles every so often, until it is stopped; an outage of Redis only delays it."""
+
+    def __init__(self, store: JobStore, celery: Celery, interval_seconds: float = 2.0) -> None:
+        self._store = store
+        self._celery = celery
+        self._interval_seconds = interval_seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns once the present pass is over."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval_seconds):
+            try:
+                counts = reconcile_once(self._store, self._celery)
+            except StoreUnavailable as error:
+                log.warning("Could not reconcile: %s", error)
+                continue
+            if counts.reclaimed or counts.republished:
+                log.warning("Reclaimed %d jobs, published %d again", counts.reclaimed, counts.republished)

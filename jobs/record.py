@@ -1,0 +1,101 @@
+"""A job and its events as Redis holds them: flat text fields, times in whole microseconds, ids in order of creation."""
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from jobs.errors import InvalidCursor
+from jobs.schema import Event, EventKind, Failure, GrowthRequest, Job, Plan, Result, Stage, Status
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+JOB_ID = re.compile(r"job-[0-9a-f]{14}-[0-9a-f]{10}")
+EVENT_ID = re.compile(r"[0-9]{1,18}-[0-9]{1,18}")
+
+
+def id_floor(created_microseconds: int) -> str:
+    """The start of the ids of jobs created at that moment; ids sort by creation."""
+    return f"job-{created_microseconds:014x}"
+
+
+def new_id(created_microseconds: int) -> str:
+    """A job id: when it was created, and 40 random bits."""
+    return f"{id_floor(created_microseconds)}-{secrets.token_hex(5)}"
+
+
+def checked_cursor(cursor: str, pattern: re.Pattern[str]) -> str:
+    """The cursor itself. Raises InvalidCursor for one that was not handed out here."""
+    if not pattern.fullmatch(cursor):
+        raise InvalidCursor(cursor)
+    return cursor
+
+
+def microseconds(moment: datetime) -> int:
+    """Since 1970, of a moment that knows its time zone."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def moment(text: str) -> datetime:
+    """The UTC moment of microseconds since 1970, exactly."""
+    return EPOCH + timedelta(microseconds=int(text))
+
+
+def fingerprint(request: GrowthRequest) -> str:
+    """SHA-256 of the request as canonical JSON: equal for bodies that mean the same."""
+    canonical = json.dumps(request.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return sha256(canonical.encode()).hexdigest()
+
+
+def folder(output: str) -> str:
+    """The output with its closing slash, so that a name never looks like it lies inside of a shorter one."""
+    return output if output.endswith("/") else output + "/"
+
+
+def new_fields(request: GrowthRequest, plan: Plan, owner: str, created_microseconds: int) -> list[str]:
+    """Names and values in turn, of a record that nothing has happened to yet."""
+    fields = {
+        "request": request.model_dump_json(),
+        "plan": plan.model_dump_json(),
+        "owner": owner,
+        "created_at": str(created_microseconds),
+        "attempt": "0",
+        "uncounted": "0",
+        "progress": "0.0",
+        "version": "0",
+    }
+    return [text for pair in fields.items() for text in pair]
+
+
+def to_job(job_id: str, fields: Mapping[str, str], queue_position: int | None) -> Job:
+    """The record as the schema has it."""
+    return Job(
+        id=job_id,
+        status=Status(fields["status"]),
+        stage=Stage(fields["stage"]) if "stage" in fields else None,
+        progress=float(fields["progress"]),
+        attempt=int(fields["attempt"]),
+        cancel_requested="cancel_requested" in fields,
+        owner=fields["owner"],
+        request=GrowthRequest.model_validate_json(fields["request"]),
+        plan=Plan.model_validate_json(fields["plan"]),
+        result=Result.model_validate_json(fields["result"]) if "result" in fields else None,
+        error=Failure.model_validate_json(fields["error"]) if "error" in fields else None,
+        created_at=moment(fields["created_at"]),
+        started_at=moment(fields["started_at"]) if "started_at" in fields else None,
+        finished_at=moment(fields["finished_at"]) if "finished_at" in fields else None,
+        queue_position=queue_position,
+        version=int(fields["version"]),
+    )
+
+
+def to_event(event_id: str, fields: Mapping[str, str]) -> Event:
+    """A stream entry as the schema has it; its id holds Redis' clock in milliseconds."""
+    return Event(
+        id=event_id,
+        at=EPOCH + timedelta(milliseconds=int(event_id.partition("-")[0])),
+        kind=EventKind(fields["kind"]),
+        attempt=int(fields["attempt"]),
+        data=json.loads(fields["data"]),
+    )

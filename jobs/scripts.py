@@ -1,0 +1,76 @@
+"""The Lua scripts beside this file, each with its prelude, run by name and answered as Python values."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from jobs.errors import StoreUnavailable
+
+CONNECT_SECONDS = 3.0
+ANSWER_SECONDS = 10.0
+RETRIES = 3
+
+UNAVAILABLE = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+)
+
+
+@contextmanager
+def reaching_redis() -> Iterator[None]:
+    """Turns "not there" and "takes no writes" into StoreUnavailable."""
+    try:
+        yield
+    except UNAVAILABLE as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+def connect(url: str) -> redis.Redis:
+    """A client whose every timeout is set, and that sends a command again when the connection breaks."""
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        socket_keepalive=True,
+        health_check_interval=30,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), RETRIES),
+    )
+
+
+class Scripts:
+    """Runs a script by its file's name; Redis gets the text once and the hash from then on."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._registered: dict[str, Script] = {}
+
+    def on_job(self, name: str, keys: Sequence[str], arguments: Sequence[str | int | float]) -> list[Any]:
+        """A script that starts with `job.lua`: its outcome's name, and what comes with it."""
+        return self._run(("clock", "job", name), keys, arguments)
+
+    def on_many(self, name: str, keys: Sequence[str], arguments: Sequence[str | int | float]) -> list[Any]:
+        """A script about no single job."""
+        return self._run(("clock", name), keys, arguments)
+
+    def _run(self, parts: tuple[str, ...], keys: Sequence[str], arguments: Sequence[str | int | float]) -> list[Any]:
+        name = parts[-1]
+        if name not in self._registered:
+            self._registered[name] = self._client.register_script("\n".join(map(_text, parts)))
+        with reaching_redis():
+            reply: list[Any] = self._registered[name](keys, arguments)
+        return reply
+
+
+@cache
+def _text(name: str) -> str:
+    return (files("jobs") / "lua" / f"{name}.lua").read_text()

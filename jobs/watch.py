@@ -1,0 +1,116 @@
+"""Waits for jobs to change: one subscription of Redis for a whole process, however many wait.
+
+A message only wakes; what changed is read from the record then. So a lost message costs a wait of at most
+`RECHECK_SECONDS`, and nothing else.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from jobs.schema import Event, Job
+from jobs.scripts import ANSWER_SECONDS, CONNECT_SECONDS
+from jobs.store import JobStore
+
+RECHECK_SECONDS = 20.0
+RECONNECT_SECONDS = 1.0
+
+
+class Watcher:
+    """For one event loop: `async with Watcher(store, url) as watcher`."""
+
+    def __init__(self, store: JobStore, redis_url: str) -> None:
+        self._store = store
+        self._client = redis.asyncio.Redis.from_url(
+            redis_url,
+            decode_responses=True,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            socket_keepalive=True,
+            health_check_interval=RECHECK_SECONDS,
+        )
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._listener: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._listener = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._listener is not None
+        self._listener.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._listener
+        await self._client.aclose()
+
+    async def wait_for(self, job_id: str, reached: Callable[[Job], bool], timeout_seconds: float) -> Job:
+        """The job once `reached` holds for it, or as it is when time is up. Raises JobNotFound, StoreUnavailable."""
+        deadline = time.monotonic() + timeout_seconds
+        with self._changes(job_id) as changed:
+            while True:
+                job = await asyncio.to_thread(self._store.get, job_id)
+                left = deadline - time.monotonic()
+                if reached(job) or left <= 0:
+                    return job
+                await _next(changed, left)
+
+    async def events(self, job_id: str, after: str | None = None) -> AsyncIterator[Event]:
+        """Every event after `after`, as it happens, until the job has ended. Raises like `JobStore.events`."""
+        with self._changes(job_id) as changed:
+            while True:
+                job = await asyncio.to_thread(self._store.get, job_id)
+                page = await asyncio.to_thread(self._store.events, job_id, after)
+                for event in page.events:
+                    yield event
+                    after = event.id
+                if page.next_cursor is None:
+                    if job.status.terminal:
+                        return
+                    await _next(changed, RECHECK_SECONDS)
+
+    @contextlib.contextmanager
+    def _changes(self, job_id: str) -> Iterator[asyncio.Event]:
+        changed = asyncio.Event()
+        self._waiting[job_id].add(changed)
+        try:
+            yield changed
+        finally:
+            self._waiting[job_id].discard(changed)
+            if not self._waiting[job_id]:
+                del self._waiting[job_id]
+
+    async def _listen(self) -> None:
+        while True:
+            with contextlib.suppress(RedisError, OSError):
+                await self._subscribe()
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _subscribe(self) -> None:
+        async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
+            await subscription.subscribe(self._store.keys.changes)
+            # What changed before this moment went by unheard.
+            for job_id in self._waiting:
+                self._wake(job_id)
+            while True:
+                message = await subscription.get_message(timeout=RECHECK_SECONDS)
+                if message is not None:
+                    self._wake(message["data"])
+
+    def _wake(self, job_id: str) -> None:
+        for changed in self._waiting.get(job_id, ()):
+            changed.set()
+
+
+async def _next(changed: asyncio.Event, timeout_seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(changed.wait(), min(timeout_seconds, RECHECK_SECONDS))
+    changed.clear()

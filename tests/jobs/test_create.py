@@ -1,0 +1,112 @@
+"""Submitting: what is recorded, and that one key makes one job."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobs.errors import IdempotencyConflict, JobNotFound
+from jobs.schema import EventKind, Status
+from jobs.store import JobStore
+from tests.jobs.conftest import StoreFactory
+from tests.jobs.samples import FAILURE, PLAN, request, running, submit, wait_until
+
+
+def test_a_new_job_is_what_was_submitted(store: JobStore) -> None:
+    wanted = request(labels={"team": "nlp", "run": "größer = ok"})
+    job, replayed = store.create(wanted, PLAN, "ada")
+    assert not replayed
+    assert job.request == wanted
+    assert job.request.method.options == {"steps": 3, "init": "pad"}
+    assert job.plan == PLAN
+    assert (job.owner, job.status, job.attempt, job.version, job.queue_position) == ("ada", Status.QUEUED, 0, 1, 0)
+    assert abs(job.created_at - datetime.now(UTC)) < timedelta(seconds=10)
+    assert job.started_at is None
+    assert job.finished_at is None
+    assert store.get(job.id) == job
+    [event] = store.events(job.id).events
+    assert (event.kind, event.data) == (EventKind.STATUS, {"status": "queued"})
+
+
+def test_the_same_key_and_body_find_the_job_that_is_there(store: JobStore) -> None:
+    wanted = request()
+    first, _ = store.create(wanted, PLAN, "ada", "key-1")
+    claim = store.claim(first.id, "worker-1")
+    again, replayed = store.create(wanted, PLAN, "ada", "key-1")
+    assert replayed
+    assert again == claim.job
+
+
+def test_the_key_finds_its_job_also_after_the_end(store: JobStore) -> None:
+    wanted = request()
+    job, _ = store.create(wanted, PLAN, "ada", "key-1")
+    ended = store.request_cancel(job.id)
+    assert store.create(wanted, PLAN, "ada", "key-1") == (ended, True)
+
+
+def test_the_same_key_with_another_body_is_refused(store: JobStore) -> None:
+    store.create(request(), PLAN, "ada", "key-1")
+    with pytest.raises(IdempotencyConflict, match="'key-1' was used for another request"):
+        store.create(request(), PLAN, "ada", "key-1")
+
+
+def test_keys_belong_to_their_owner(store: JobStore) -> None:
+    first, _ = store.create(request(), PLAN, "ada", "key-1")
+    second, replayed = store.create(request(), PLAN, "ben", "key-1")
+    assert not replayed
+    assert second.id != first.id
+
+
+def test_a_key_is_forgotten_after_its_time(store_with: StoreFactory) -> None:
+    store = store_with(idempotency_seconds=1)
+    first, _ = store.create(request(), PLAN, "ada", "key-1")
+
+    def makes_another() -> bool:
+        try:
+            return not store.create(request(), PLAN, "ada", "key-1")[1]
+        except IdempotencyConflict:
+            return False
+
+    assert not makes_another()
+    wait_until(makes_another)
+    assert store.get(first.id).status == Status.QUEUED
+
+
+def test_one_key_in_sixteen_threads_makes_one_job(store: JobStore) -> None:
+    wanted = request()
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: store.create(wanted, PLAN, "ada", "key-1"), range(64)))
+    assert len({job.id for job, _ in answers}) == 1
+    assert [replayed for _, replayed in answers].count(False) == 1
+    assert len(store.list_jobs().jobs) == 1
+
+
+def test_positions_count_the_jobs_ahead(store: JobStore) -> None:
+    jobs = [submit(store) for _ in range(4)]
+    store.claim(jobs[0].id, "worker-1")
+    store.request_cancel(jobs[2].id)
+    assert [store.get(job.id).queue_position for job in jobs] == [None, 0, None, 1]
+
+
+def test_a_job_that_comes_back_queues_at_the_end(store: JobStore) -> None:
+    returning, other = running(store), submit(store)
+    assert store.release(returning.id, 1, counts=False).queue_position == 1
+    assert store.get(other.id).queue_position == 0
+
+
+def test_an_unknown_job_is_not_found(store: JobStore) -> None:
+    missing = submit(store).id[:-1] + "_"
+    for call in (store.get, store.events, store.request_cancel):
+        with pytest.raises(JobNotFound):
+            call(missing)
+
+
+def test_ended_jobs_are_forgotten_after_their_time(store_with: StoreFactory) -> None:
+    store = store_with(record_retention_seconds=1, idempotency_seconds=1)
+    ended, live = running(store), running(store)
+    store.finish(ended.id, 1, FAILURE)
+    wait_until(lambda: store.forget_ended() == 1)
+    assert [job.id for job in store.list_jobs().jobs] == [live.id]
+    with pytest.raises(JobNotFound):
+        store.get(ended.id)
+    assert store.forget_ended() == 0
