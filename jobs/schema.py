@@ -266,6 +266,37 @@ class EventPage(_Closed):
     next_cursor: str | None = None
 
 
+class MethodInfo(_Closed):
+    """A growth method."""
+
+    name: str
+    summary: str
+    paper: str
+    fits: bool
+    """Whether it learns on data, so that a request needs `data`."""
+    options: dict[str, JsonValue]
+    """JSON schema of its options."""
+
+
+class MethodList(_Closed):
+    methods: list[MethodInfo]
+
+
+class ArchitectureInfo(_Closed):
+    """A family of models that can be grown."""
+
+    model_type: str
+    """As config.json names it."""
+    classes: list[str]
+    """Its classes with a language-model head; headless and other checkpoints of the family load too."""
+    size_keys: dict[str, str]
+    """Standard size name to the key that the family's own config.json uses; `target` takes either."""
+
+
+class ArchitectureList(_Closed):
+    architectures: list[ArchitectureInfo]
+
+
 class Problem(BaseModel):
     """RFC 9457 problem details, with a stable code."""
 
