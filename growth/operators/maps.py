@@ -83,8 +83,8 @@ class AxisMap:
     """A norm's gain, with what makes up for the new units in its variance."""
     new: tuple[bool, ...]
     """Target units that are not a source unit in its own place."""
-    gain_fill: float = 0.0
-    """Added to the gain of units that take nothing from the source."""
+    gain_fill: tuple[float, ...] = ()
+    """Added to the grown gain, unit by unit; empty is nothing."""
 
     @classmethod
     def plain(cls, expand: Selection, contract: Selection, new: Sequence[bool]) -> "AxisMap":

@@ -159,7 +159,8 @@ def compose(growth: Growth, width: Width, depth: Depth) -> Built:
         matrices[WRITES] = DepthMap.copies(depth.order, source_layers, depth.silent)
     noise = None
     if width.noise is not None:
-        noise = Noise(width.noise, growth.seed, depth.order, width.noise_scale, dict(width.column_scale or {}))
+        columns = dict(width.column_scale or {})
+        noise = Noise(width.noise, growth.seed, depth.order, width.noise_scale, columns, frame=dict(width.axes))
     following = tuple(min(source + 1, source_layers - 1) for source in depth.order)
     operator = GrowthOperator(
         axes=dict(width.axes),

@@ -50,4 +50,4 @@ def _placed(growth: Growth, axis: str, index: Sequence[int]) -> AxisMap:
         index, source, [1 / count if unit != ZERO else 1.0 for unit, count in zip(index, counts, strict=True)]
     )
     new = tuple(unit == ZERO for unit in index)
-    return AxisMap(expand, contract, seen=expand, gain=expand, new=new, gain_fill=1.0)
+    return AxisMap(expand, contract, seen=expand, gain=expand, new=new, gain_fill=tuple(map(float, new)))

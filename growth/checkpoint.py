@@ -1,0 +1,66 @@
+"""Safetensors as torch tensors: a reader that fetches one tensor at a time, a writer that puts the header first."""
+
+import json
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from growth.header import TensorInfo
+from growth.plan import DTYPE_CODES, Dtype, TargetTensor
+from growth.source import Folder
+
+TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+class Sink(Protocol):
+    """Where a shard's bytes go."""
+
+    def write(self, data: memoryview) -> None:
+        """Take the next bytes."""
+        ...
+
+
+class CheckpointReader:
+    """The tensors of a checkpoint, each read when it is asked for."""
+
+    def __init__(self, folder: Folder, tensors: Mapping[str, TensorInfo]) -> None:
+        self._folder = folder
+        self._tensors = tensors
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor `name` as it is stored, on the CPU."""
+        info = self._tensors[name]
+        if not prod(info.shape):
+            return torch.empty(info.shape, dtype=TORCH_DTYPES[info.dtype])
+        data = bytearray(self._folder.read(info.file, info.start, info.nbytes))
+        return torch.frombuffer(data, dtype=TORCH_DTYPES[info.dtype]).view(info.shape)
+
+    def wide(self, name: str) -> Tensor:
+        """The tensor `name` in float32, or float64 where it is stored so."""
+        tensor = self.tensor(name)
+        return tensor if tensor.dtype is torch.float64 else tensor.float()
+
+
+def header_bytes(tensors: Sequence[tuple[str, str, tuple[int, ...], int]]) -> bytes:
+    """The beginning of a safetensors file for tensors (name, dtype code, shape, bytes) in the order of their bytes."""
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name, dtype, shape, nbytes in tensors:
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + nbytes]}
+        offset += nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def shard_header(shard: Sequence[TargetTensor], dtype: Dtype) -> bytes:
+    """The beginning of a shard of planned tensors."""
+    return header_bytes([(t.name, DTYPE_CODES[dtype], t.shape, t.nbytes) for t in shard])
+
+
+def raw_bytes(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor as safetensors stores them (little-endian, row-major), without a copy where possible."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

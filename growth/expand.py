@@ -1,0 +1,80 @@
+"""Stream a grown checkpoint: shard by shard, header first, one target tensor in memory at a time."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from growth.apply import Grower
+from growth.axes import Parameter
+from growth.checkpoint import CheckpointReader, raw_bytes, shard_header
+from growth.operators.operator import GrowthOperator
+from growth.plan import GrowthPlan, TargetTensor
+from growth.residual import Fetch
+
+Written = TypeVar("Written", covariant=True)
+
+
+class ShardSink(Protocol[Written]):
+    """A shard being written: all of its bytes, then `close`; or `abort`, and nothing is there."""
+
+    def write(self, data: memoryview) -> None: ...
+    def close(self) -> Written: ...
+    def abort(self) -> None: ...
+
+
+def expand(
+    plan: GrowthPlan,
+    operator: GrowthOperator,
+    reader: CheckpointReader,
+    open_shard: Callable[[int, int], ShardSink[Written]],
+    on_progress: Callable[[float], None],
+    device: str = "cpu",
+) -> list[Written]:
+    """Write every shard of `plan`, its tensors grown by `operator`, and return what each sink's `close` returned.
+
+    `open_shard(index, nbytes)` opens a sink for exactly that many bytes. `on_progress` takes the share of the bytes
+    written, after every tensor; what it raises stops the expansion. On any exception the open sink is aborted.
+    Memory: the largest target tensor in float32 and as written, and the source tensors that it needs.
+    """
+    grower = Grower(operator, plan.source, plan.target)
+    written: list[Written] = []
+    done, total = 0, plan.target_bytes
+    for index, shard in enumerate(plan.shards):
+        header = shard_header(shard, plan.dtype)
+        sink = open_shard(index, len(header) + sum(tensor.nbytes for tensor in shard))
+        try:
+            sink.write(memoryview(header))
+            for tensor in shard:
+                sink.write(raw_bytes(grown_tensor(plan, grower, reader, tensor, device)))
+                done += tensor.nbytes
+                on_progress(done / total)
+            written.append(sink.close())
+        except BaseException:
+            sink.abort()
+            raise
+    return written
+
+
+def grown_tensor(
+    plan: GrowthPlan, grower: Grower, reader: CheckpointReader, tensor: TargetTensor, device: str = "cpu"
+) -> Tensor:
+    """One target tensor as it is written: grown in float32 or wider, cast once."""
+    with torch.inference_mode():
+        grown = grower.grow(tensor.parameter, tensor.layer, source_fetch(plan, reader, tensor.parameter, device))
+        return grown.to(getattr(torch, plan.dtype))
+
+
+def source_fetch(plan: GrowthPlan, reader: CheckpointReader, parameter: Parameter, device: str = "cpu") -> Fetch:
+    """What reads the source's tensor of `parameter` for a layer, keeping the last one, which is often asked again."""
+    last: dict[int | None, Tensor] = {}
+
+    def fetch(layer: int | None) -> Tensor:
+        if layer not in last:
+            last.clear()
+            info = plan.source_tensors[parameter.tensor_name(layer)]
+            last[layer] = reader.wide(info.name).to(device)
+        return last[layer]
+
+    return fetch

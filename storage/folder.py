@@ -1,0 +1,36 @@
+"""One folder of files in a store, each read as the version that was seen first."""
+
+from storage.store import ObjectInfo, ObjectStore
+from storage.uri import Uri
+
+
+class Folder:
+    """The files directly under a prefix; a file that changes while it is read raises `Changed`."""
+
+    def __init__(self, store: ObjectStore, uri: Uri) -> None:
+        self._store = store
+        self._uri = uri
+        self._seen: dict[str, ObjectInfo] = {}
+
+    @property
+    def uri(self) -> Uri:
+        return self._uri
+
+    def names(self) -> list[str]:
+        """Names of the files directly in the folder, sorted; empty where there is no such folder."""
+        depth = str(self._uri).rstrip("/").count("/") + 1
+        return [info.uri.name for info in self._store.list(self._uri) if str(info.uri).count("/") == depth]
+
+    def size(self, name: str) -> int:
+        """Bytes in a file. Raises `NotFound`."""
+        return self._info(name).size
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """`length` bytes of a file from `start`, to its end where None. Raises `NotFound` and `Changed`."""
+        info = self._info(name)
+        return self._store.read(info.uri, start, length, etag=info.etag)
+
+    def _info(self, name: str) -> ObjectInfo:
+        if name not in self._seen:
+            self._seen[name] = self._store.head(self._uri.join(name))
+        return self._seen[name]
