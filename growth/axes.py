@@ -142,6 +142,8 @@ class Architecture:
     """Old names of tensors: regular expression and replacement."""
     headed_classes: frozenset[str] = field(default_factory=frozenset)
     """Classes with a language-model head, whose logits a tied embedding computes."""
+    objective: str = "causal_lm"
+    """What the headed classes are trained on: `causal_lm` or `masked_lm`."""
     embedding: str = ""
     """Name of the token embedding, which a tied head shares."""
     tied_by_default: bool = False

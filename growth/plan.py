@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from growth.axes import Parameter, Role, axis_sizes
 from growth.config import SIZE_NAMES, ModelConfig
-from growth.errors import ImpossibleTarget, InvalidCheckpoint
+from growth.errors import ImpossibleTarget, InvalidCheckpoint, InvalidMethod
 from growth.header import FLOATING, TensorInfo
 from growth.operators.method import Growth, Method
 from growth.operators.operator import GrowthOperator
@@ -110,6 +110,12 @@ def make_plan(
     `dtype` is the written one, the source's own where None. Raises ImpossibleTarget, InvalidCheckpoint or another
     GrowthError, in one sentence with the nearest target that works.
     """
+    if method.fits and not source.headed:
+        raise InvalidMethod(
+            f"Method {method.name!r} fits on the model's own loss, and {source.model_class or 'the source'} has no "
+            "language-model head.",
+            hint="Grow it by a closed-form method, or give the checkpoint with its head.",
+        )
     sizes = resolve_target(source, target)
     built = method.build(Growth(source, sizes, seed))
     found, table, notes = _match(source, tensors)

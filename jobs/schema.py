@@ -177,7 +177,8 @@ class Failure(_Closed):
 
 class FitPoint(_Closed):
     step: int
-    loss: float
+    """0 is the start, before any change."""
+    loss: float | None = None
     """Training loss of this step's batch, nats per token."""
     held_out_loss: float | None = None
 

@@ -55,7 +55,7 @@ def _heads(config: ModelConfig) -> tuple[Parameter, ...]:
         *linear("cls.predictions.transform.dense", "hidden", "hidden", optional=headless),
         *norm("cls.predictions.transform.LayerNorm", feeds_tied_head=tied_head, optional=headless),
         Parameter("cls.predictions.bias", Role.BIAS, (out("vocab"),), optional=headless),
-        *(() if config.tied else readout("cls.predictions.decoder", "vocab", optional=headless)),
+        *(() if config.tied else readout("cls.predictions.decoder", "vocab", bias=True, optional=headless)),
         *readout("cls.seq_relationship", "next_sentence", bias=True),
         *readout("classifier", "labels", bias=True),
         *readout("qa_outputs", "labels", bias=True),
@@ -79,6 +79,7 @@ BERT = Architecture(
     tied_copies=(r"^cls\.predictions\.decoder\.weight$", r"^cls\.predictions\.decoder\.bias$"),
     renames=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
     headed_classes=frozenset({"BertForMaskedLM", "BertForPreTraining", "BertLMHeadModel"}),
+    objective="masked_lm",
     embedding="bert.embeddings.word_embeddings.weight",
     tied_by_default=True,
 )

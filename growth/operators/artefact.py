@@ -1,0 +1,216 @@
+"""A fitted operator as one safetensors file, which can be applied again without a fit.
+
+Tensors, S and T being the source's and the target's size of an axis, L_S and L_T their layers:
+
+    axes/<key>/<map>            float32 [T, S]   a dense map: expand, contract, seen or gain
+    axes/<key>/<map>.index      int64 [T]        a sparse map: the source unit behind each row, -1 none, -2 the mean
+    axes/<key>/<map>.weight     float64 [T]      its weight
+    axes/<key>/new              bool [T]         units that are not a source unit in its own place
+    axes/<key>/gain_fill        float64 [T]      added to grown gains (optional)
+    frame/<axis>/...            as axes/         the closed-form maps behind the residual
+    depth/<key>                 float32 [L_T, L_S]
+    next_depth                  float32 [L_T, L_S]  (optional)
+
+`<key>` is an axis label, or `label@module` for one module; of a depth matrix a parameter's name with `{layer}`, or `*`
+for every one without a matrix of its own, `*writes` for those among them that write to the residual stream.
+The metadata entry `operator` is JSON: format, source and target sizes, model_type, method, seed, readout_scale,
+epsilon_scale, noise, and the names of the depth matrices that are sparse.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from growth.errors import InvalidOperator
+from growth.operators.dense import DenseDepth, DenseMap, depth_matrix
+from growth.operators.maps import AxisMap, LinearMap, Selection
+from growth.operators.operator import DepthMap, DepthMatrix, GrowthOperator, Noise, NoiseKind
+from growth.plan import GrowthPlan
+
+FORMAT = "model-growth operator 1"
+_MAPS = ("expand", "contract", "seen", "gain")
+
+
+def save_operator(operator: GrowthOperator, plan: GrowthPlan) -> bytes:
+    """The file of `operator`, with what `plan` tells of the two models and the method."""
+    tensors: dict[str, Tensor] = {}
+    for part, axes in (("axes", operator.axes), ("frame", operator.noise.frame if operator.noise else {})):
+        for key, axis_map in axes.items():
+            tensors |= _axis_tensors(f"{part}/{key}", axis_map)
+    for key, depth in operator.depth.items():
+        tensors[f"depth/{key}"] = depth_matrix(depth)
+    if operator.next_depth is not None:
+        tensors["next_depth"] = depth_matrix(operator.next_depth)
+    told = {
+        "format": FORMAT,
+        "model_type": plan.source.architecture.model_type,
+        "source": plan.source.sizes.as_dict(),
+        "target": plan.target.sizes.as_dict(),
+        "method": plan.method.described(),
+        "seed": plan.seed,
+        "readout_scale": operator.readout_scale,
+        "epsilon_scale": operator.epsilon_scale,
+        "noise": _told_noise(operator.noise),
+        "sparse_depth": [key for key, depth in operator.depth.items() if isinstance(depth, DepthMap)],
+    }
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return bytes(save(contiguous, metadata={"operator": json.dumps(told, sort_keys=True)}))
+
+
+def load_operator(data: bytes, plan: GrowthPlan) -> GrowthOperator:
+    """The operator in `data`, checked to belong between the two models of `plan`.
+
+    Raises InvalidOperator where the file is no operator, or its family or sizes are others.
+    """
+    told = _told(data)
+    _check_belongs(told, plan)
+    try:
+        tensors = load(data)
+        operator = _assemble(told, tensors)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InvalidOperator(f"The operator file is damaged ({type(error).__name__}); fit it again.") from error
+    _check_shapes(operator, plan)
+    return operator
+
+
+def _axis_tensors(prefix: str, axis_map: AxisMap) -> dict[str, Tensor]:
+    tensors = {f"{prefix}/new": torch.tensor(axis_map.new)}
+    if axis_map.gain_fill:
+        tensors[f"{prefix}/gain_fill"] = torch.tensor(axis_map.gain_fill, dtype=torch.float64)
+    for name in _MAPS:
+        linear_map = getattr(axis_map, name)
+        if isinstance(linear_map, DenseMap):
+            tensors[f"{prefix}/{name}"] = linear_map.matrix
+        else:
+            tensors[f"{prefix}/{name}.index"] = torch.tensor(linear_map.index)
+            tensors[f"{prefix}/{name}.weight"] = torch.tensor(linear_map.weight, dtype=torch.float64)
+    return tensors
+
+
+def _told_noise(noise: Noise | None) -> dict[str, Any] | None:
+    if noise is None:
+        return None
+    return {
+        "kind": noise.kind.value,
+        "seed": noise.seed,
+        "order": list(noise.order),
+        "scale": noise.scale,
+        "column_scale": dict(noise.column_scale),
+    }
+
+
+def _told(data: bytes) -> dict[str, Any]:
+    try:
+        length = int.from_bytes(data[:8], "little")
+        told = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["operator"])
+        if told["format"] != FORMAT:
+            raise ValueError(told["format"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InvalidOperator(
+            f"The operator file is not of the format {FORMAT!r}; give one that a job wrote."
+        ) from error
+    return dict(told)
+
+
+def _check_belongs(told: Mapping[str, Any], plan: GrowthPlan) -> None:
+    family = plan.source.architecture.model_type
+    if told.get("model_type") != family:
+        raise InvalidOperator(f"The operator was fitted for {told.get('model_type')!r}, and the source is a {family}.")
+    for side, config in (("source", plan.source), ("target", plan.target)):
+        sizes = config.sizes.as_dict()
+        if told.get(side) != sizes:
+            raise InvalidOperator(
+                f"The operator's {side} has other sizes than this job's; ask for {told.get(side)}, or fit a new one."
+            )
+
+
+def _assemble(told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GrowthOperator:
+    sparse = set(told["sparse_depth"])
+    keys = [name.removeprefix("depth/") for name in tensors if name.startswith("depth/")]
+    noise = told["noise"]
+    operator = GrowthOperator(
+        axes=_axes("axes", told, tensors),
+        depth={key: _depth(tensors[f"depth/{key}"], key in sparse) for key in keys},
+        readout_scale=float(told["readout_scale"]),
+        epsilon_scale=float(told["epsilon_scale"]),
+        next_depth=_depth(tensors["next_depth"], sparse=True) if "next_depth" in tensors else None,
+    )
+    if noise is None:
+        return operator
+    return replace(
+        operator,
+        noise=Noise(
+            kind=NoiseKind(noise["kind"]),
+            seed=int(noise["seed"]),
+            order=tuple(noise["order"]),
+            scale=float(noise["scale"]),
+            column_scale=dict(noise["column_scale"]),
+            frame=_axes("frame", told, tensors),
+        ),
+    )
+
+
+def _axes(part: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, AxisMap]:
+    keys = sorted({name.split("/")[1] for name in tensors if name.startswith(f"{part}/")})
+    return {key: _axis_map(f"{part}/{key}", key, told, tensors) for key in keys}
+
+
+def _axis_map(prefix: str, key: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> AxisMap:
+    source_size = _source_size(key, told)
+    maps = {name: _linear_map(f"{prefix}/{name}", source_size, tensors) for name in _MAPS}
+    fill = tensors.get(f"{prefix}/gain_fill")
+    return AxisMap(
+        **maps,
+        new=tuple(tensors[f"{prefix}/new"].tolist()),
+        gain_fill=() if fill is None else tuple(fill.tolist()),
+    )
+
+
+_SIZE_OF = {
+    "hidden": "hidden_size",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "query_dim": "head_dim",
+    "intermediate": "intermediate_size",
+}
+
+
+def _source_size(key: str, told: Mapping[str, Any]) -> int:
+    return int(told["source"][_SIZE_OF[key.partition("@")[0]]])
+
+
+def _linear_map(name: str, source_size: int, tensors: Mapping[str, Tensor]) -> LinearMap:
+    if name in tensors:
+        return DenseMap(tensors[name])
+    index, weight = tensors[f"{name}.index"].tolist(), tensors[f"{name}.weight"].tolist()
+    if any(not -2 <= unit < source_size for unit in index) or len(index) != len(weight):
+        raise ValueError(name)
+    return Selection(tuple(index), tuple(weight), source_size)
+
+
+def _depth(matrix: Tensor, sparse: bool) -> DepthMatrix:
+    if not sparse:
+        return DenseDepth(matrix)
+    rows = tuple(tuple((k, float(w)) for k, w in enumerate(row) if w) for row in matrix.tolist())
+    return DepthMap(rows, matrix.shape[1])
+
+
+def _check_shapes(operator: GrowthOperator, plan: GrowthPlan) -> None:
+    sizes = {"source": plan.source.sizes.as_dict(), "target": plan.target.sizes.as_dict()}
+    for key, axis_map in operator.axes.items():
+        name = _SIZE_OF[key.partition("@")[0]]
+        for map_name in _MAPS:
+            linear_map = getattr(axis_map, map_name)
+            if (linear_map.target_size, linear_map.source_size) != (sizes["target"][name], sizes["source"][name]):
+                raise InvalidOperator(f"The operator's map axes/{key}/{map_name} has a shape that its sizes deny.")
+    layers = (plan.target.sizes.num_hidden_layers, plan.source.sizes.num_hidden_layers)
+    matrices = [*operator.depth.values(), *([operator.next_depth] if operator.next_depth else [])]
+    if not operator.depth or any((m.target_layers, m.source_layers) != layers for m in matrices):
+        raise InvalidOperator("The operator's depth matrices do not fit its numbers of layers.")

@@ -1,0 +1,81 @@
+"""Compare a grown model with its source: their outputs on the same tokens, and their losses."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from growth.contraction import apply_map, apply_transposed
+from growth.fit import Batch, mean_loss
+from growth.operators.dense import DenseMap
+from growth.operators.maps import LinearMap, Selection
+from growth.plan import GrowthPlan
+
+Outputs = Callable[[dict[str, Tensor]], Any]
+
+
+class NotFinite(ValueError):
+    """The grown model computes infinities or NaN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Source against target on the same tokens."""
+
+    tokens: int
+    max_difference: float
+    """Largest absolute difference of logits; of hidden states, read back through `contract`, where there is no head."""
+    max_output: float
+    """Largest absolute output of the source."""
+    source_loss: float | None
+    target_loss: float | None
+
+
+@torch.no_grad()
+def compare(
+    plan: GrowthPlan, source: nn.Module, target: nn.Module, batches: Sequence[Batch], *, compared_batches: int = 2
+) -> Comparison:
+    """Run both models on `batches`: outputs are compared on the first ones, losses measured where there are labels.
+
+    Raises NotFinite where the target's outputs are not finite.
+    """
+    source.eval()
+    target.eval()
+    difference, largest, tokens = 0.0, 0.0, 0
+    for batch in batches[:compared_batches]:
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        expected, grown = _output(plan, source(**inputs)), _read_back(plan, _output(plan, target(**inputs)))
+        if not bool(torch.isfinite(grown).all()):
+            raise NotFinite("The grown model computes infinities or NaN; take float32 or bfloat16 as dtype.")
+        difference = max(difference, float((expected - grown).abs().max()))
+        largest = max(largest, float(expected.abs().max()))
+        tokens += inputs["input_ids"].numel()
+    labelled = plan.source.headed and all("labels" in batch for batch in batches)
+    return Comparison(
+        tokens=tokens,
+        max_difference=difference,
+        max_output=largest,
+        source_loss=mean_loss(lambda batch: source(**batch), batches) if labelled else None,
+        target_loss=mean_loss(lambda batch: target(**batch), batches) if labelled else None,
+    )
+
+
+def _output(plan: GrowthPlan, outputs: Any) -> Tensor:
+    found: Tensor = outputs.logits if plan.source.headed else outputs.last_hidden_state
+    return found.float()
+
+
+def _read_back(plan: GrowthPlan, hidden: Tensor) -> Tensor:
+    """Hidden states as a reader of the source's units would see them."""
+    if plan.source.headed or "hidden" not in plan.operator.axes:
+        return hidden
+    return _transposed(hidden, plan.operator.axes["hidden"].contract)
+
+
+def _transposed(hidden: Tensor, contract: LinearMap) -> Tensor:
+    if isinstance(contract, Selection):
+        return apply_transposed(hidden, contract, hidden.ndim - 1)
+    assert isinstance(contract, DenseMap)
+    return apply_map(hidden, DenseMap(contract.matrix.T), hidden.ndim - 1)

@@ -1,0 +1,42 @@
+"""Stock transformers models for a config: built without random initialisation, filled tensor by tensor."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
+from transformers.initialization import no_init_weights
+
+from growth.config import ModelConfig
+
+_HEADED = {"causal_lm": AutoModelForCausalLM, "masked_lm": AutoModelForMaskedLM}
+
+
+def build_module(config: ModelConfig, *, device: str = "cpu") -> nn.Module:
+    """The stock module for `config`, with its head where the checkpoint's class has one; its weights are undefined.
+
+    No code but that of the installed transformers runs: `auto_map` is never looked at.
+    """
+    raw = {key: value for key, value in config.raw.items() if key not in ("auto_map", "model_type")}
+    stock = AutoConfig.for_model(config.architecture.model_type, **raw)
+    kind = _HEADED[config.architecture.objective] if config.headed else AutoModel
+    with no_init_weights():
+        stock_module: PreTrainedModel = kind.from_config(stock, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    # Building without initialisation leaves a tied head apart from its embedding.
+    stock_module.tie_weights()
+    module: nn.Module = stock_module
+    return module.to(device)
+
+
+def fill_module(module: nn.Module, config: ModelConfig, names: Iterable[str], read: Callable[[str], Tensor]) -> None:
+    """Copy the tensors `names`, which `read` gives, into `module`; those of other heads are left out."""
+    parameters: Mapping[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    prefix = f"{config.architecture.base_prefix}."
+    filled = set()
+    for name in names:
+        for known in (name, name.removeprefix(prefix)):
+            if known in parameters:
+                parameters[known].data.copy_(read(name))
+                filled.add(parameters[known].data_ptr())
+    empty = [name for name, parameter in parameters.items() if parameter.data_ptr() not in filled]
+    assert not empty, f"no tensor for {empty[:3]}"

@@ -1,0 +1,46 @@
+"""The verifying stage: stock source and target, loaded from what was written, on the same tokens."""
+
+from collections.abc import Sequence
+
+import torch
+
+from growth.checkpoint import CheckpointReader
+from growth.config import ModelConfig
+from growth.fit import Batch
+from growth.plan import GrowthPlan
+from growth.verify import compare
+from jobs.schema import Verification
+from worker.data import Corpus
+from worker.modules import build_module, fill_module
+
+_SEQUENCES, _LENGTH = 2, 64
+
+
+def verify_output(
+    plan: GrowthPlan, source: CheckpointReader, target: CheckpointReader, corpus: Corpus | None, *, device: str
+) -> Verification:
+    """Compare the written target with the source on the corpus' held-out tokens, or on seeded random ones.
+
+    Raises growth.verify.NotFinite where the target's outputs are not finite.
+    """
+    batches = _random_batches(plan.source, plan.seed) if corpus is None else corpus.held_out()
+    modules = [build_module(config, device=device) for config in (plan.source, plan.target)]
+    stored = {name: info.name for name, info in plan.source_tensors.items()}
+    fill_module(modules[0], plan.source, stored, lambda name: source.tensor(stored[name]))
+    fill_module(modules[1], plan.target, [tensor.name for tensor in plan.tensors], target.tensor)
+    moved = [{name: tensor.to(device) for name, tensor in batch.items()} for batch in batches]
+    found = compare(plan, modules[0], modules[1], moved)
+    return Verification(
+        tokens=found.tokens,
+        max_logit_difference=found.max_difference,
+        max_logit=found.max_output,
+        source_loss=found.source_loss,
+        target_loss=found.target_loss,
+    )
+
+
+def _random_batches(config: ModelConfig, seed: int) -> Sequence[Batch]:
+    positions = config.sizes.fixed.get("positions", _LENGTH)
+    generator = torch.Generator().manual_seed(seed)
+    shape = (_SEQUENCES, min(_LENGTH, positions))
+    return [{"input_ids": torch.randint(config.sizes.vocab_size, shape, generator=generator)}]
