@@ -267,35 +267,49 @@ class EventPage(_Closed):
     next_cursor: str | None = None
 
 
-class MethodInfo(_Closed):
-    """A growth method."""
+class MethodDescription(_Closed):
+    """A growth method, as `GET /methods` tells it."""
 
     name: str
     summary: str
     paper: str
     fits: bool
-    """Whether it learns on data, so that a request needs `data`."""
+    """Whether it learns on `data`."""
     options: dict[str, JsonValue]
-    """JSON schema of its options."""
+    """JSON schema of the options that go beside the name."""
 
 
 class MethodList(_Closed):
-    methods: list[MethodInfo]
+    methods: list[MethodDescription]
 
 
-class ArchitectureInfo(_Closed):
-    """A family of models that can be grown."""
+class ExactGrowth(_Closed):
+    """What can grow without changing what the model computes, with a method that is made for it."""
+
+    hidden_size: Literal["any", "whole_multiples"]
+    """`any`: padded where the ratio is no whole number."""
+    num_hidden_layers: bool
+    """Added layers can be identity blocks."""
+    head_dim: bool
+
+
+class ArchitectureDescription(_Closed):
+    """A family of models that can be grown, as `GET /architectures` tells it."""
 
     model_type: str
-    """As config.json names it."""
+    """`model_type` in config.json."""
     classes: list[str]
-    """Its classes with a language-model head; headless and other checkpoints of the family load too."""
-    size_keys: dict[str, str]
-    """Standard size name to the key that the family's own config.json uses; `target` takes either."""
+    """Classes with a language-model head; the family's other classes grow too, where the table has their tensors."""
+    norm: str
+    post_norm: bool
+    """The residual stream itself is normalised after each block."""
+    keys: dict[str, str]
+    """The sizes that `target` takes, and this family's own name for each."""
+    exact: ExactGrowth
 
 
 class ArchitectureList(_Closed):
-    architectures: list[ArchitectureInfo]
+    architectures: list[ArchitectureDescription]
 
 
 class Problem(BaseModel):
