@@ -118,7 +118,8 @@ class Fit:
         self._source = {name: tensor.to(device) for name, tensor in source.items()}
         self._module = module.eval()
         table = dict.fromkeys(tensor.parameter for tensor in plan.tensors)
-        self._learned = LearnedOperator(plan.operator, table, device=device)
+        dtype = next(iter(source.values())).dtype
+        self._learned = LearnedOperator(plan.operator, table, device=device, dtype=dtype)
         self._residuals: dict[str, Tensor | None] = {}
         self._names = _module_names(module, plan)
         self._optimizer = torch.optim.AdamW(

@@ -44,9 +44,9 @@ def save_operator(operator: GrowthOperator, plan: GrowthPlan) -> bytes:
         for key, axis_map in axes.items():
             tensors |= _axis_tensors(f"{part}/{key}", axis_map)
     for key, depth in operator.depth.items():
-        tensors[f"depth/{key}"] = depth_matrix(depth)
+        tensors[f"depth/{key}"] = depth_matrix(depth).float()
     if operator.next_depth is not None:
-        tensors["next_depth"] = depth_matrix(operator.next_depth)
+        tensors["next_depth"] = depth_matrix(operator.next_depth).float()
     told = {
         "format": FORMAT,
         "model_type": plan.source.architecture.model_type,

@@ -40,11 +40,11 @@ class DenseDepth:
 
 
 def map_matrix(linear_map: LinearMap) -> Tensor:
-    """The map as a float32 matrix [T, S]."""
+    """The map as a matrix [T, S], in float64 where it is not dense already."""
     if isinstance(linear_map, DenseMap):
         return linear_map.matrix
     assert isinstance(linear_map, Selection)
-    matrix = torch.zeros(linear_map.target_size, linear_map.source_size)
+    matrix = torch.zeros(linear_map.target_size, linear_map.source_size, dtype=torch.float64)
     for row, (unit, weight) in enumerate(zip(linear_map.index, linear_map.weight, strict=True)):
         if unit == MEAN:
             matrix[row] = weight / linear_map.source_size
@@ -54,11 +54,11 @@ def map_matrix(linear_map: LinearMap) -> Tensor:
 
 
 def depth_matrix(depth: DepthMatrix) -> Tensor:
-    """The depth matrix as a float32 matrix [target layers, source layers]."""
+    """The depth matrix [target layers, source layers], in float64 where it is not dense already."""
     if isinstance(depth, DenseDepth):
         return depth.matrix
     assert isinstance(depth, DepthMap)
-    matrix = torch.zeros(depth.target_layers, depth.source_layers)
+    matrix = torch.zeros(depth.target_layers, depth.source_layers, dtype=torch.float64)
     for row, mixed in enumerate(depth.rows):
         for source, weight in mixed:
             matrix[row, source] += weight

@@ -23,12 +23,21 @@ class LearnedOperator:
     parameter of a block has a depth matrix of its own, weights and biases apart (as the authors' code has it).
     """
 
-    def __init__(self, start: GrowthOperator, table: Iterable[Parameter], *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        start: GrowthOperator,
+        table: Iterable[Parameter],
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self._start = start
         rows = tuple(table)
         normed = {axis for row in rows if row.role in _NORM_ROLES for axis in row.dims[0].axes}
         factors = {**_width_factors(start, normed), **_depth_factors(start, rows)}
-        self._factors = {name: tensor.detach().clone().to(device).requires_grad_() for name, tensor in factors.items()}
+        self._factors = {
+            name: tensor.detach().clone().to(device, dtype).requires_grad_() for name, tensor in factors.items()
+        }
 
     @property
     def factors(self) -> Mapping[str, Tensor]:
