@@ -13,7 +13,7 @@ from client.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT_SECONDS, DEFAULT_
 from client.errors import Unreachable
 from client.exchange import Pause, Reply, Result, Steps, exchange, wait
 from client.feed import Feed
-from jobs.schema import ArchitectureInfo, Event, Job, MethodInfo, Plan
+from jobs.schema import ArchitectureDescription, Event, Job, MethodDescription, Plan
 
 
 class AsyncGrowClient:
@@ -92,11 +92,11 @@ class AsyncGrowClient:
                 feed.broke()
             await self._run(feed.before_next())
 
-    async def methods(self) -> list[MethodInfo]:
+    async def methods(self) -> list[MethodDescription]:
         """The growth methods, each with the JSON schema of its options."""
         return (await self._ask(calls.methods())).methods
 
-    async def architectures(self) -> list[ArchitectureInfo]:
+    async def architectures(self) -> list[ArchitectureDescription]:
         """The families of models that can be grown."""
         return (await self._ask(calls.architectures())).architectures
 

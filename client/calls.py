@@ -64,8 +64,9 @@ def submit(request: Request, idempotency_key: str | None = None) -> Call[Job]:
     return Call("POST", "/grow", Job, headers={"Idempotency-Key": key}, body=_body(request))
 
 
-def job(job_id: str, wait_seconds: float = 0.0) -> Call[Job]:
-    params = {"wait": f"{wait_seconds:g}"} if wait_seconds > 0 else {}
+def job(job_id: str, wait_seconds: int = 0) -> Call[Job]:
+    """With `wait_seconds` the answer comes once the job changes, has ended, or time is up."""
+    params = {"wait": str(wait_seconds)} if wait_seconds else {}
     return Call("GET", _path(job_id), Job, params=params, held_seconds=wait_seconds)
 
 

@@ -23,7 +23,7 @@ LONGEST_PAUSE_SECONDS = 5.0
 LONGEST_RETRY_AFTER_SECONDS = 60.0
 PATIENT_RETRIES = 20
 """For whoever waits for a job: a restart of the service, of a minute or so, goes by unseen."""
-POLL_SECONDS = 25.0
+POLL_SECONDS = 25
 LEAST_POLL_SECONDS = 0.5
 
 
@@ -65,12 +65,12 @@ def wait(job_id: str, timeout_seconds: float | None, check: bool) -> Steps[Job]:
     while True:
         polled = time.monotonic()
         left = POLL_SECONDS if timeout_seconds is None else max(0.0, started + timeout_seconds - polled)
-        job = yield from exchange(calls.job(job_id, min(left, POLL_SECONDS)), PATIENT_RETRIES)
+        job = yield from exchange(calls.job(job_id, int(min(left, POLL_SECONDS))), PATIENT_RETRIES)
         if job.status.terminal:
             break
         if timeout_seconds is not None and time.monotonic() - started >= timeout_seconds:
             raise WaitTimeout(job, timeout_seconds)
-        # A proxy may answer at once where the service would have waited.
+        # The service answers at every change, and a job that makes progress changes often.
         yield Pause(max(0.0, min(left, LEAST_POLL_SECONDS) - (time.monotonic() - polled)))
     if check and job.status != Status.SUCCEEDED:
         raise JobFailed(job)

@@ -13,7 +13,7 @@ from client.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT_SECONDS, DEFAULT_
 from client.errors import Unreachable
 from client.exchange import Pause, Reply, Result, Steps, exchange, wait
 from client.feed import Feed
-from jobs.schema import ArchitectureInfo, Event, Job, MethodInfo, Plan
+from jobs.schema import ArchitectureDescription, Event, Job, MethodDescription, Plan
 
 
 class GrowClient:
@@ -90,11 +90,11 @@ class GrowClient:
                 feed.broke()
             self._run(feed.before_next())
 
-    def methods(self) -> list[MethodInfo]:
+    def methods(self) -> list[MethodDescription]:
         """The growth methods, each with the JSON schema of its options."""
         return self._ask(calls.methods()).methods
 
-    def architectures(self) -> list[ArchitectureInfo]:
+    def architectures(self) -> list[ArchitectureDescription]:
         """The families of models that can be grown."""
         return self._ask(calls.architectures()).architectures
 

@@ -1,0 +1,118 @@
+"""A growth request from the command line: a file that holds the body of `POST /grow`, and flags laid over it."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jobs.schema import Dtype
+
+PANEL = "Request"
+
+
+def _flag(text: str, *names: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=PANEL)
+
+
+@dataclass(frozen=True)
+class RequestFlags:
+    """Each flag sets one field of the request; a plain path stands for its file:// URI."""
+
+    source: Annotated[str | None, _flag("Folder of the checkpoint to grow.", metavar="URI")] = None
+    output: Annotated[str | None, _flag("Empty folder for the grown checkpoint.", metavar="URI")] = None
+    target: Annotated[
+        list[str] | None, _flag("A size of the target, such as hidden_size=768; repeatable.", metavar="KEY=SIZE")
+    ] = None
+    method: Annotated[str | None, _flag("Name of the method; `grow methods` lists them.", metavar="NAME")] = None
+    option: Annotated[
+        list[str] | None, _flag("An option of the method, such as steps=50; repeatable.", metavar="KEY=VALUE")
+    ] = None
+    data: Annotated[str | None, _flag("Text to fit and verify on.", metavar="URI")] = None
+    data_option: Annotated[
+        list[str] | None,
+        _flag("A field of the data, such as format=jsonl or sequence_length=64; repeatable.", metavar="KEY=VALUE"),
+    ] = None
+    dtype: Annotated[Dtype | None, _flag("What is written; the source's own if left out.")] = None
+    seed: Annotated[int | None, _flag("Seed of every random choice.")] = None
+    label: Annotated[
+        list[str] | None, _flag("A free word to find the job by, as key=value; repeatable.", metavar="KEY=VALUE")
+    ] = None
+    max_shard_bytes: Annotated[int | None, _flag("Largest size of a safetensors shard.")] = None
+    verify: Annotated[bool | None, _flag("Compare source and target before the commit.", "--verify/--no-verify")] = None
+
+    def laid_over(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The request: the body with each field replaced, and each key of a mapping set, that a flag names."""
+        fields = {
+            "source": _uri(self.source),
+            "output": _uri(self.output),
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "max_shard_bytes": self.max_shard_bytes,
+            "verify": self.verify,
+            "target": _merged(body.get("target"), _pairs(self.target, "--target")),
+            "labels": _merged(body.get("labels"), _pairs(self.label, "--label", plain=True)),
+            "method": self._method(body.get("method")),
+            "data": self._data(body.get("data")),
+        }
+        return body | {name: value for name, value in fields.items() if value is not None}
+
+    def _method(self, given: Any) -> Any:
+        options = _pairs(self.option, "--option")
+        if self.method is None and options is None:
+            return None
+        base = {"name": self.method} if self.method else {"name": given} if isinstance(given, str) else given or {}
+        if "name" not in base:
+            raise typer.BadParameter("--option needs a method to belong to: name it with --method.")
+        return base | (options or {})
+
+    def _data(self, given: Any) -> Any:
+        base = given if self.data is None else {"uri": _uri(self.data)}
+        options = _pairs(self.data_option, "--data-option")
+        if options is not None and base is None:
+            raise typer.BadParameter("--data-option needs data to describe: name it with --data.")
+        return _merged(base, options)
+
+
+def read_body(path: Path | None) -> dict[str, Any]:
+    """The request in a file, or in the standard input for `-`; empty without either."""
+    if path is None:
+        return {}
+    try:
+        body = json.loads(sys.stdin.read() if str(path) == "-" else path.read_text())
+    except OSError as error:
+        raise typer.BadParameter(f"{path} can't be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise typer.BadParameter(f"{path} holds no JSON object; it should be the body of `POST /grow`.")
+    return body
+
+
+def _uri(text: str | None) -> str | None:
+    # Not `as_uri`: the service takes the characters of a URI literally.
+    return text if text is None or "://" in text else f"file://{Path(text).resolve()}"
+
+
+def _pairs(texts: list[str] | None, flag: str, *, plain: bool = False) -> dict[str, Any] | None:
+    if not texts:
+        return None
+    pairs = [text.partition("=") for text in texts]
+    for key, equals, _ in pairs:
+        if not (key and equals):
+            raise typer.BadParameter(f"{flag} takes key=value, and got {key!r}.")
+    return {key: value if plain else _value(value) for key, _, value in pairs}
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON (50, true, {"name": "pad"}), else the text itself (pad)."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _merged(base: dict[str, Any] | None, more: dict[str, Any] | None) -> dict[str, Any] | None:
+    return base if more is None else (base or {}) | more
