@@ -1,10 +1,14 @@
 """One of each server per test process, started when first asked for."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.servers import RedisServer, S3Server, moto_server, rclone_server, valkey_server
+
+# Test processes run side by side, one core each: threads of one would wait for cores that the others hold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
