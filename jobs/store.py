@@ -134,13 +134,21 @@ class JobStore:
 
     def events(self, job_id: str, after: str | None = None, limit: int = 1000) -> EventPage:
         """What happened, oldest first, from the event after `after`. Raises JobNotFound, InvalidCursor."""
+        page, _ = self.events_and_end(job_id, after, limit)
+        return page
+
+    def events_and_end(self, job_id: str, after: str | None = None, limit: int = 1000) -> tuple[EventPage, bool]:
+        """Like `events`, and whether the job has ended: then nothing comes after what is there."""
         first = "-" if after is None else "(" + record.checked_cursor(after, record.EVENT_ID)
-        with reaching_redis():
-            if not self._client.exists(self.keys.job(job_id)):
-                raise JobNotFound(job_id)
-            entries: Any = self._client.xrange(self.keys.events(job_id), min=first, count=limit + 1)
+        with reaching_redis(), self._client.pipeline(transaction=True) as pipeline:
+            pipeline.hget(self.keys.job(job_id), "status")
+            pipeline.xrange(self.keys.events(job_id), min=first, count=limit + 1)
+            status, entries = pipeline.execute()
+        if status is None:
+            raise JobNotFound(job_id)
         events = [record.to_event(event_id, fields) for event_id, fields in entries[:limit]]
-        return EventPage(events=events, next_cursor=events[-1].id if len(entries) > limit else None)
+        page = EventPage(events=events, next_cursor=events[-1].id if len(entries) > limit else None)
+        return page, Status(status).terminal
 
     # For the worker that holds the job
 

@@ -47,10 +47,17 @@ class Watcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._listener is not None
-        self._listener.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._listener
+        # Again and again: redis-py forgets a cancellation that comes just as a command has been sent (asyncio.wait_for
+        # on Python 3.11).
+        while not self._listener.done():
+            self._listener.cancel()
+            await asyncio.wait([self._listener], timeout=0.1)
         await self._client.aclose()
+
+    @property
+    def watched(self) -> int:
+        """How many jobs somebody waits for now."""
+        return len(self._waiting)
 
     async def wait_for(self, job_id: str, reached: Callable[[Job], bool], timeout_seconds: float) -> Job:
         """The job once `reached` holds for it, or as it is when time is up. Raises JobNotFound, StoreUnavailable."""
@@ -67,13 +74,12 @@ class Watcher:
         """Every event after `after`, as it happens, until the job has ended. Raises like `JobStore.events`."""
         with self._changes(job_id) as changed:
             while True:
-                job = await asyncio.to_thread(self._store.get, job_id)
-                page = await asyncio.to_thread(self._store.events, job_id, after)
+                page, ended = await asyncio.to_thread(self._store.events_and_end, job_id, after)
                 for event in page.events:
                     yield event
                     after = event.id
                 if page.next_cursor is None:
-                    if job.status.terminal:
+                    if ended:
                         return
                     await _next(changed, RECHECK_SECONDS)
 
@@ -111,6 +117,8 @@ class Watcher:
 
 
 async def _next(changed: asyncio.Event, timeout_seconds: float) -> None:
+    # Not asyncio.wait_for: on Python 3.11 it forgets a cancellation that comes together with the event.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(changed.wait(), min(timeout_seconds, RECHECK_SECONDS))
+        async with asyncio.timeout(min(timeout_seconds, RECHECK_SECONDS)):
+            await changed.wait()
     changed.clear()
