@@ -1,0 +1,63 @@
+"""One `ObjectStore` for every URI: it hands each call to the store of the URI's scheme."""
+
+from collections.abc import Iterator
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from storage.local import LocalStore
+from storage.settings import StorageSettings
+from storage.store import ObjectInfo, ObjectStore, ObjectWriter
+from storage.uri import Uri
+
+if TYPE_CHECKING:
+    from storage.s3 import S3Store
+
+
+class Storage:
+    """Dispatches by scheme; may be shared by threads, and builds the S3 client when an `s3://` URI first needs it."""
+
+    def __init__(self, settings: StorageSettings | None = None) -> None:
+        self._settings = settings or StorageSettings()
+        self._local = LocalStore()
+        self._s3: S3Store | None = None
+        self._building = Lock()
+
+    def canonical(self, uri: Uri) -> Uri:
+        """Where the bytes of `uri` really lie: for files, with symbolic links resolved. Compare these with prefixes."""
+        return self._local.canonical(uri) if uri.scheme == "file" else uri
+
+    def head(self, uri: Uri) -> ObjectInfo:
+        return self._of(uri).head(uri)
+
+    def exists(self, uri: Uri) -> bool:
+        return self._of(uri).exists(uri)
+
+    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
+        return self._of(prefix).list(prefix)
+
+    def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
+        return self._of(uri).read(uri, start, length, etag=etag)
+
+    def put(self, uri: Uri, data: bytes, *, if_absent: bool = False) -> ObjectInfo:
+        return self._of(uri).put(uri, data, if_absent=if_absent)
+
+    def open_write(self, uri: Uri, size: int) -> ObjectWriter:
+        return self._of(uri).open_write(uri, size)
+
+    def delete(self, uri: Uri) -> None:
+        self._of(uri).delete(uri)
+
+    def abort_uploads(self, prefix: Uri) -> int:
+        return self._of(prefix).abort_uploads(prefix)
+
+    def _of(self, uri: Uri) -> ObjectStore:
+        return self._local if uri.scheme == "file" else self._open_s3()
+
+    def _open_s3(self) -> "S3Store":
+        with self._building:
+            if self._s3 is None:
+                # boto3 takes a quarter of a second to import, which work on files alone need not wait for.
+                from storage.s3 import S3Store
+
+                self._s3 = S3Store(self._settings.s3)
+            return self._s3

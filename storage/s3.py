@@ -1,0 +1,145 @@
+"""`s3://` over boto3: AWS, and any store that speaks its protocol."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from storage.errors import Changed, NotFound
+from storage.s3_client import bare_etag, make_client, place
+from storage.s3_commit import look, put_whole
+from storage.s3_errors import status_of, storage_errors
+from storage.s3_writer import S3Writer
+from storage.settings import MIB, S3Settings
+from storage.store import ObjectInfo
+from storage.uri import Uri
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, GetObjectRequestTypeDef
+
+SKIP_BYTES = MIB
+
+
+class S3Store:
+    """An `ObjectStore`; one client, which threads may share."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._client = make_client(settings)
+
+    def head(self, uri: Uri) -> ObjectInfo:
+        return look(self._client, uri).info
+
+    def exists(self, uri: Uri) -> bool:
+        try:
+            self.head(uri)
+        except NotFound:
+            return False
+        return True
+
+    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=prefix.bucket, Prefix=_under(prefix))
+        with storage_errors(prefix):
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    # Consoles make empty objects of such keys to show folders.
+                    if not found["Key"].endswith("/"):
+                        uri = Uri("s3", prefix.bucket, found["Key"])
+                        yield ObjectInfo(uri, found["Size"], bare_etag(found["ETag"]), found["LastModified"])
+
+    def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
+        assert start >= 0
+        assert length is None or length >= 0
+        if length == 0:
+            return self._nothing(uri, etag)
+        with storage_errors(uri):
+            try:
+                return self._get(uri, start, length, etag)
+            except ClientError as error:
+                if status_of(error) == 416:
+                    return self._nothing(uri, etag)
+                raise
+
+    def put(self, uri: Uri, data: bytes, *, if_absent: bool = False) -> ObjectInfo:
+        return put_whole(self._client, uri, data, if_absent=if_absent)
+
+    def open_write(self, uri: Uri, size: int) -> S3Writer:
+        return S3Writer(self._client, self._settings, uri, size)
+
+    def delete(self, uri: Uri) -> None:
+        try:
+            with storage_errors(uri):
+                self._client.delete_object(**place(uri))
+        except NotFound:
+            return
+
+    def abort_uploads(self, prefix: Uri) -> int:
+        try:
+            with storage_errors(prefix):
+                return sum(self._abort_upload(prefix, key, upload_id) for key, upload_id in self._uploads(prefix))
+        except NotFound:
+            # So do some stores answer where there are no uploads at all.
+            return 0
+
+    def _uploads(self, prefix: Uri) -> Sequence[tuple[str, str]]:
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=prefix.bucket, Prefix=_under(prefix)
+        )
+        return [(found["Key"], found["UploadId"]) for page in pages for found in page.get("Uploads", ())]
+
+    def _abort_upload(self, prefix: Uri, key: str, upload_id: str) -> bool:
+        try:
+            with storage_errors(prefix):
+                self._client.abort_multipart_upload(Bucket=prefix.bucket, Key=key, UploadId=upload_id)
+        except NotFound:
+            return False
+        return True
+
+    def _get(self, uri: Uri, start: int, length: int | None, etag: str | None) -> bytes:
+        request = _get_request(uri, start, length, etag)
+        for tries_left in reversed(range(self._settings.max_attempts)):
+            # botocore repeats a request until it is answered, but not the reading of the answer's body.
+            answer = self._client.get_object(**request)
+            try:
+                with closing(answer["Body"]):
+                    _check_etag(uri, bare_etag(answer["ETag"]), etag)
+                    return _body(answer, start, length)
+            except BotoCoreError:
+                if not tries_left:
+                    raise
+        raise AssertionError("max_attempts is at least 1")
+
+    def _nothing(self, uri: Uri, etag: str | None) -> bytes:
+        _check_etag(uri, self.head(uri).etag, etag)
+        return b""
+
+
+def _under(prefix: Uri) -> str:
+    return f"{prefix.key}/" if prefix.key else ""
+
+
+def _get_request(uri: Uri, start: int, length: int | None, etag: str | None) -> "GetObjectRequestTypeDef":
+    at = place(uri)
+    request: GetObjectRequestTypeDef = {"Bucket": at["Bucket"], "Key": at["Key"]}
+    if start or length is not None:
+        request["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
+    if etag is not None:
+        request["IfMatch"] = f'"{etag}"'
+    return request
+
+
+def _body(answer: "GetObjectOutputTypeDef", start: int, length: int | None) -> bytes:
+    # The header tells, not the status: some stores answer a range with 200, with that range or with the whole object.
+    ranged = answer.get("ContentRange", "").startswith(f"bytes {start}-")
+    body = answer["Body"]
+    to_skip = 0 if ranged else start
+    while to_skip > 0 and (skipped := len(body.read(min(to_skip, SKIP_BYTES)))):
+        to_skip -= skipped
+    return body.read() if ranged or length is None else body.read(length)
+
+
+def _check_etag(uri: Uri, found: str, expected: str | None) -> None:
+    # Not every store heeds If-Match.
+    if expected not in (None, found):
+        raise Changed(f"{uri} has changed since it was first looked at: start again from the new version.")
