@@ -9,11 +9,11 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from growth.axes import Dim, Parameter, Role, Side, axis_sizes
+from growth.axes import Dim, Parameter, Role, axis_sizes
 from growth.config import ModelConfig
 from growth.contraction import apply_map, merge_dims, split_dim
 from growth.operators.dense import DenseDepth
-from growth.operators.maps import AxisMap, LinearMap
+from growth.operators.maps import AxisMap, LinearMap, map_name
 from growth.operators.operator import DepthMap, DepthMatrix, GrowthOperator, NoiseKind
 from growth.residual import Fetch, draw_residual, initial_tensor, new_units
 
@@ -118,10 +118,6 @@ def _silent(depth: DepthMatrix, layer: int) -> bool:
 def _side(axis_map: Callable[[str], AxisMap | None], role: Role, dim: Dim) -> _MapOf:
     def of(axis: str) -> LinearMap | None:
         found = axis_map(axis)
-        if found is None:
-            return None
-        if role is Role.NORM_BIAS:
-            return found.seen
-        return found.expand if dim.side is Side.OUT else found.contract
+        return None if found is None else found.named(map_name(role, dim.side))
 
     return of

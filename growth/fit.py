@@ -117,11 +117,11 @@ class Fit:
         self._plan, self._options, self._batches, self._device = plan, options, batches, device
         self._source = {name: tensor.to(device) for name, tensor in source.items()}
         self._module = module.eval()
-        table = dict.fromkeys(tensor.parameter for tensor in plan.tensors)
+        self._names = _module_names(module, plan)
+        table = dict.fromkeys(tensor.parameter for tensor in self._names.values())
         dtype = next(iter(source.values())).dtype
         self._learned = LearnedOperator(plan.operator, table, device=device, dtype=dtype)
         self._residuals: dict[str, Tensor | None] = {}
-        self._names = _module_names(module, plan)
         self._optimizer = torch.optim.AdamW(
             [
                 {"params": self._learned.group("axes"), "lr": options.width_learning_rate},

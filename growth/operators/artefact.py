@@ -29,12 +29,11 @@ from torch import Tensor
 
 from growth.errors import InvalidOperator
 from growth.operators.dense import DenseDepth, DenseMap, depth_matrix
-from growth.operators.maps import AxisMap, LinearMap, Selection
+from growth.operators.maps import MAP_NAMES, AxisMap, LinearMap, Selection
 from growth.operators.operator import DepthMap, DepthMatrix, GrowthOperator, Noise, NoiseKind
 from growth.plan import GrowthPlan
 
 FORMAT = "model-growth operator 1"
-_MAPS = ("expand", "contract", "seen", "gain")
 
 
 def save_operator(operator: GrowthOperator, plan: GrowthPlan) -> bytes:
@@ -83,11 +82,12 @@ def _axis_tensors(prefix: str, axis_map: AxisMap) -> dict[str, Tensor]:
     tensors = {f"{prefix}/new": torch.tensor(axis_map.new)}
     if axis_map.gain_fill:
         tensors[f"{prefix}/gain_fill"] = torch.tensor(axis_map.gain_fill, dtype=torch.float64)
-    for name in _MAPS:
-        linear_map = getattr(axis_map, name)
+    for name in MAP_NAMES:
+        linear_map = axis_map.named(name)
         if isinstance(linear_map, DenseMap):
             tensors[f"{prefix}/{name}"] = linear_map.matrix
         else:
+            assert isinstance(linear_map, Selection)
             tensors[f"{prefix}/{name}.index"] = torch.tensor(linear_map.index)
             tensors[f"{prefix}/{name}.weight"] = torch.tensor(linear_map.weight, dtype=torch.float64)
     return tensors
@@ -163,7 +163,7 @@ def _axes(part: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
 
 def _axis_map(prefix: str, key: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> AxisMap:
     source_size = _source_size(key, told)
-    maps = {name: _linear_map(f"{prefix}/{name}", source_size, tensors) for name in _MAPS}
+    maps = {name: _linear_map(f"{prefix}/{name}", source_size, tensors) for name in MAP_NAMES}
     fill = tensors.get(f"{prefix}/gain_fill")
     return AxisMap(
         **maps,
@@ -206,8 +206,8 @@ def _check_shapes(operator: GrowthOperator, plan: GrowthPlan) -> None:
     sizes = {"source": plan.source.sizes.as_dict(), "target": plan.target.sizes.as_dict()}
     for key, axis_map in operator.axes.items():
         name = _SIZE_OF[key.partition("@")[0]]
-        for map_name in _MAPS:
-            linear_map = getattr(axis_map, map_name)
+        for map_name in MAP_NAMES:
+            linear_map = axis_map.named(map_name)
             if (linear_map.target_size, linear_map.source_size) != (sizes["target"][name], sizes["source"][name]):
                 raise InvalidOperator(f"The operator's map axes/{key}/{map_name} has a shape that its sizes deny.")
     layers = (plan.target.sizes.num_hidden_layers, plan.source.sizes.num_hidden_layers)

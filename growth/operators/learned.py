@@ -6,14 +6,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from growth.axes import Parameter, Role
+from growth.axes import Parameter
 from growth.operators.dense import DenseDepth, DenseMap, depth_matrix, map_matrix
-from growth.operators.maps import AxisMap, LinearMap
+from growth.operators.maps import MAP_NAMES, AxisMap, LinearMap, MapName, map_name
 from growth.operators.operator import GrowthOperator
 
 LEARNED_AXES = ("hidden", "heads", "kv_heads", "intermediate")
 """Maps on attention axes act on whole heads, so that rotary pairs stay pairs."""
-_NORM_ROLES = (Role.NORM_GAIN, Role.NORM_BIAS)
 
 
 class LearnedOperator:
@@ -33,8 +32,7 @@ class LearnedOperator:
     ) -> None:
         self._start = start
         rows = tuple(table)
-        normed = {axis for row in rows if row.role in _NORM_ROLES for axis in row.dims[0].axes}
-        factors = {**_width_factors(start, normed), **_depth_factors(start, rows)}
+        factors = {**_width_factors(start, rows), **_depth_factors(start, rows)}
         self._factors = {
             name: tensor.detach().clone().to(device, dtype).requires_grad_() for name, tensor in factors.items()
         }
@@ -72,10 +70,9 @@ class LearnedOperator:
         return replace(self._start, axes=axes, depth=depth)
 
     def _axis_map(self, axis: str, axis_map: AxisMap, view: Callable[[Tensor], Tensor]) -> AxisMap:
-        def learned(name: str) -> LinearMap:
+        def learned(name: MapName) -> LinearMap:
             factor = self._factors.get(f"axes/{axis}/{name}")
-            kept: LinearMap = getattr(axis_map, name)
-            return kept if factor is None else DenseMap(view(factor))
+            return axis_map.named(name) if factor is None else DenseMap(view(factor))
 
         return replace(
             axis_map,
@@ -86,13 +83,15 @@ class LearnedOperator:
         )
 
 
-def _width_factors(start: GrowthOperator, normed: set[str]) -> dict[str, Tensor]:
-    factors = {}
-    for axis, axis_map in start.axes.items():
-        if axis in LEARNED_AXES:
-            for name in ("expand", "contract", "seen", "gain") if axis in normed else ("expand", "contract"):
-                factors[f"axes/{axis}/{name}"] = map_matrix(getattr(axis_map, name))
-    return factors
+def _width_factors(start: GrowthOperator, rows: tuple[Parameter, ...]) -> dict[str, Tensor]:
+    """The maps that some tensor grows by: no gradient reaches another, say `contract` of an axis that nothing reads."""
+    used = {(axis, map_name(row.role, dim.side)) for row in rows for dim in row.dims for axis in dim.axes}
+    return {
+        f"axes/{axis}/{name}": map_matrix(start.axes[axis].named(name))
+        for axis in LEARNED_AXES
+        for name in MAP_NAMES
+        if axis in start.axes and (axis, name) in used
+    }
 
 
 def _depth_factors(start: GrowthOperator, rows: tuple[Parameter, ...]) -> dict[str, Tensor]:

@@ -5,12 +5,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
-from typing import Protocol
+from typing import Literal, Protocol, get_args
+
+from growth.axes import Role, Side
 
 ZERO = -1
 """Index of a target unit that takes nothing from the source."""
 MEAN = -2
 """Index of a target unit that takes the mean over all source units."""
+
+MapName = Literal["expand", "contract", "seen", "gain"]
+MAP_NAMES: tuple[MapName, ...] = get_args(MapName)
 
 
 class LinearMap(Protocol):
@@ -91,6 +96,11 @@ class AxisMap:
         """The map of an axis without compensation: norms over it copy their gain."""
         return cls(expand, contract, expand, expand, tuple(new))
 
+    def named(self, name: MapName) -> LinearMap:
+        """The map called `name`."""
+        linear_map: LinearMap = getattr(self, name)
+        return linear_map
+
     @property
     def source_size(self) -> int:
         return self.expand.source_size
@@ -98,6 +108,15 @@ class AxisMap:
     @property
     def target_size(self) -> int:
         return self.expand.target_size
+
+
+def map_name(role: Role, side: Side) -> MapName:
+    """Which map of an axis grows a dimension that meets the axis on `side`, in a tensor with `role`."""
+    if role is Role.NORM_GAIN:
+        return "gain"
+    if role is Role.NORM_BIAS:
+        return "seen"
+    return "expand" if side is Side.OUT else "contract"
 
 
 def even_split(index: Sequence[int], source_size: int) -> Selection:
