@@ -3,11 +3,13 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from storage import ObjectStore, S3Settings, Storage, StorageSettings, Uri
+from storage import ObjectStore, S3Settings, Storage, Uri
+from storage.s3 import S3Store
 from storage.settings import S3_SMALLEST_PART
 from tests.servers import S3Server, plain_client
 
@@ -34,9 +36,14 @@ def settings_for(server: S3Server, *, endpoint_url: str | None = None) -> S3Sett
     )
 
 
+@cache
+def shared_store(settings: S3Settings) -> S3Store:
+    """One client for all tests, because a client takes half a second to make."""
+    return S3Store(settings)
+
+
 def s3_place(server: S3Server, *, honours_conditions: bool) -> Place:
     root = Uri("s3", server.bucket, f"test-{secrets.token_hex(8)}")
-    store = Storage(StorageSettings(s3=settings_for(server)))
 
     def leftovers() -> int:
         client = plain_client(server)
@@ -46,7 +53,7 @@ def s3_place(server: S3Server, *, honours_conditions: bool) -> Place:
             # rclone's word for none at all.
             return 0
 
-    return Place(store, root, honours_conditions, leftovers)
+    return Place(shared_store(settings_for(server)), root, honours_conditions, leftovers)
 
 
 def file_place(folder: Path) -> Place:

@@ -13,7 +13,7 @@ from threading import Lock, Thread
 from urllib.parse import urlsplit
 
 ERROR_BODY = b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>as told</Message></Error>'
-HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "expect", "date", "server"})
+HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "date", "server"})
 
 
 @dataclass
@@ -56,11 +56,8 @@ Fault = Callable[[Exchange], None]
 
 
 def plain_headers(answer: HTTPResponse) -> dict[str, str]:
-    """Those of the answer that the proxy does not make itself; HEAD's length is the object's."""
-    headers = {name: value for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP}
-    if answer.getheader("Content-Length") and not answer.length and "ETag" in headers and answer.status == 200:
-        headers["Content-Length"] = str(answer.getheader("Content-Length"))
-    return headers
+    """Those of the answer that the proxy does not make itself."""
+    return {name: value for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP}
 
 
 def lose_answer(exchange: Exchange) -> None:
@@ -108,7 +105,6 @@ class Rule:
 class Proxy:
     endpoint_url: str
     rules: list[Rule] = field(default_factory=list)
-    seen: list[str] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
     def spoil(self, method: str, marker: str, fault: Fault, *, times: int = 1) -> None:
@@ -117,7 +113,6 @@ class Proxy:
 
     def fault_for(self, method: str, path: str) -> Fault | None:
         with self.lock:
-            self.seen.append(f"{method} {path}")
             for rule in self.rules:
                 if rule.times and rule.method == method and rule.marker in path:
                     rule.times -= 1

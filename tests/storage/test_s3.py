@@ -25,21 +25,27 @@ from storage import (
 from storage.s3 import S3Store
 from storage.settings import S3_SMALLEST_PART as PART
 from tests.servers import S3Server, moto_server, plain_client
-from tests.storage.conftest import Place, settings_for
+from tests.storage.conftest import Place, settings_for, shared_store
 from tests.storage.proxy import Fault, Proxy, answer_error, answer_whole, cut_body, lose_answer, lose_request, proxy_to
 
 COMPLETE = "uploadId="
 
 
-@pytest.fixture
-def proxy(moto: S3Server) -> Iterator[Proxy]:
+@pytest.fixture(scope="module")
+def running_proxy(moto: S3Server) -> Iterator[Proxy]:
     with proxy_to(moto.endpoint_url) as running:
         yield running
 
 
 @pytest.fixture
+def proxy(running_proxy: Proxy) -> Proxy:
+    running_proxy.rules.clear()
+    return running_proxy
+
+
+@pytest.fixture
 def store(moto: S3Server, proxy: Proxy) -> S3Store:
-    return S3Store(settings_for(moto, endpoint_url=proxy.endpoint_url))
+    return shared_store(settings_for(moto, endpoint_url=proxy.endpoint_url))
 
 
 @pytest.fixture
