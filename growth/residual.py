@@ -32,11 +32,9 @@ def draw_residual(
     if noise is None or parameter.role not in _MATRICES or not noise.scale:
         return None
     draw = _new_unit_residual if noise.kind is NoiseKind.NEW_UNITS else _null_space_residual
-    drawn = draw(noise, parameter, layer, sizes)
-    if drawn is None:
-        return None
     source = fetch(None if layer is None else noise.order[layer])
-    return drawn.to(source.device) * source.float().std(correction=0)
+    drawn = draw(noise, parameter, layer, sizes, source.dtype)
+    return None if drawn is None else drawn.to(source.device) * source.float().std(correction=0)
 
 
 def initial_tensor(
@@ -81,21 +79,23 @@ def _either(outer: Tensor, inner: Tensor) -> Tensor:
 
 
 def _new_unit_residual(
-    noise: Noise, parameter: Parameter, layer: int | None, sizes: Mapping[str, int]
+    noise: Noise, parameter: Parameter, layer: int | None, sizes: Mapping[str, int], dtype: torch.dtype
 ) -> Tensor | None:
     mask = new_units(noise.frame, parameter, sizes)
-    return None if mask is None else _normal(noise, parameter, layer, parameter.shape(sizes)) * mask * noise.scale
+    if mask is None:
+        return None
+    return _normal(noise, parameter, layer, parameter.shape(sizes)).to(dtype) * mask * noise.scale
 
 
 def _null_space_residual(
-    noise: Noise, parameter: Parameter, layer: int | None, sizes: Mapping[str, int]
+    noise: Noise, parameter: Parameter, layer: int | None, sizes: Mapping[str, int], dtype: torch.dtype
 ) -> Tensor | None:
     """`Z - Z R C.T`: since `C.T R = I`, what is left vanishes on every activation that the grown model can produce."""
     reading = [(p, dim) for p, dim in enumerate(parameter.dims) if dim.side is Side.IN and dim.axes & set(noise.frame)]
     scale = noise.scale * prod(noise.column_scale.get(a, 1.0) for _, dim in reading for a in dim.axes)
     if not reading or not scale:
         return None
-    drawn = _normal(noise, parameter, layer, parameter.shape(sizes))
+    drawn = _normal(noise, parameter, layer, parameter.shape(sizes)).to(dtype)
     for position, dim in reading:
         drawn = drawn - _reached(noise.frame, drawn, position, dim, sizes)
     return drawn * scale
