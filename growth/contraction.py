@@ -9,6 +9,9 @@ from torch import Tensor
 from growth.operators.dense import DenseMap
 from growth.operators.maps import MEAN, ZERO, LinearMap, Selection
 
+_LONG_BLOCK = 16
+"""Units from which on whole blocks copy faster than single units do."""
+
 
 def apply_map(tensor: Tensor, linear_map: LinearMap, position: int) -> Tensor:
     """`linear_map` [T, S] applied along dimension `position` of `tensor`, whose size goes from S to T."""
@@ -43,6 +46,73 @@ def apply_transposed(tensor: Tensor, linear_map: LinearMap, position: int) -> Te
     return summed.narrow(position, 0, linear_map.source_size)
 
 
+def compute(tensor: Tensor, linear_map: LinearMap, position: int) -> tuple[Tensor, Selection | None]:
+    """The part of `linear_map` that computes, and what is left of it: copies of whole units, which can wait for a cast.
+
+    Weights that depend on the source unit alone scale the source, before there are copies of it.
+    """
+    if not isinstance(linear_map, Selection) or MEAN in linear_map.index:
+        return apply_map(wide(tensor), linear_map, position), None
+    weights = _unit_weights(linear_map)
+    if weights is None:
+        return apply_map(wide(tensor), linear_map, position), None
+    if set(weights) != {1.0}:
+        scale = torch.tensor(weights, dtype=torch.float64, device=tensor.device)
+        tensor = wide(tensor)
+        tensor = tensor * _along(scale, position, tensor)
+    return tensor, Selection.of(linear_map.index, linear_map.source_size)
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """The tensor in float32, or in float64 where it is."""
+    return tensor if tensor.dtype is torch.float64 else tensor.float()
+
+
+def copy_units(tensor: Tensor, copies: Selection, position: int) -> Tensor:
+    """Copies of whole units along dimension `position`, zeros for ZERO; nothing is computed, so any dtype will do."""
+    if copies.is_identity:
+        return tensor
+    blocks = _blocks(copies)
+    if len(blocks) * _LONG_BLOCK <= copies.target_size:
+        return torch.cat([_block(tensor, position, start, length) for start, length in blocks], position)
+    index, _ = _tensors(copies, tensor.device)
+    if ZERO in copies.index:
+        tensor = torch.cat([tensor, torch.zeros_like(tensor.narrow(position, 0, 1))], position)
+    return tensor.index_select(position, index)
+
+
+def _block(tensor: Tensor, position: int, start: int, length: int) -> Tensor:
+    if start != ZERO:
+        return tensor.narrow(position, start, length)
+    shape = [*tensor.shape]
+    shape[position] = length
+    return tensor.new_zeros(shape)
+
+
+@lru_cache(maxsize=64)
+def _blocks(copies: Selection) -> tuple[tuple[int, int], ...]:
+    """Runs (first source unit or ZERO, length) of consecutive source units, or of ZERO."""
+    blocks: list[tuple[int, int]] = []
+    for unit in copies.index:
+        start, length = blocks[-1] if blocks else (ZERO, 0)
+        follows = unit == start == ZERO or (start != ZERO and unit == start + length)
+        if blocks and follows:
+            blocks[-1] = (start, length + 1)
+        else:
+            blocks.append((unit, 1))
+    return tuple(blocks)
+
+
+@lru_cache(maxsize=64)
+def _unit_weights(selection: Selection) -> tuple[float, ...] | None:
+    """The weight of each source unit, where all its copies have the same; None where they differ."""
+    weights: dict[int, float] = {}
+    for unit, weight in zip(selection.index, selection.weight, strict=True):
+        if unit != ZERO and weights.setdefault(unit, weight) != weight:
+            return None
+    return tuple(weights.get(unit, 1.0) for unit in range(selection.source_size))
+
+
 def _gather(tensor: Tensor, selection: Selection, position: int) -> Tensor:
     if selection.is_identity:
         return tensor
@@ -51,8 +121,6 @@ def _gather(tensor: Tensor, selection: Selection, position: int) -> Tensor:
         mean = tensor.mean(position, keepdim=True)
         tensor = torch.cat([tensor, torch.zeros_like(mean), mean], position)
     grown = tensor.index_select(position, index)
-    if set(selection.weight) == {1.0}:
-        return grown
     return grown * _along(weight, position, grown)
 
 
@@ -67,5 +135,7 @@ def _tensors(selection: Selection, device: torch.device) -> tuple[Tensor, Tensor
     """Index and weight; ZERO points to a zero behind the source's units, MEAN to the mean behind that."""
     size = selection.source_size
     rows = {ZERO: size, MEAN: size + 1}
-    index = torch.tensor([rows.get(unit, unit) for unit in selection.index], device=device)
-    return index, torch.tensor(selection.weight, dtype=torch.float64, device=device)
+    # What is kept here serves a fit after an expansion too, and autograd takes no tensor of inference mode.
+    with torch.inference_mode(False):
+        index = torch.tensor([rows.get(unit, unit) for unit in selection.index], device=device)
+        return index, torch.tensor(selection.weight, dtype=torch.float64, device=device)
