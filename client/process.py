@@ -52,7 +52,7 @@ class Process:
         """Raises LocalServiceError, with the end of the log, if the process has ended."""
         if not self.running:
             raise LocalServiceError(
-                f"The {self.name} ended by itself ({_how(self._popen.returncode)}).",
+                f"The process {self.name} ended by itself ({_how(self._popen.returncode)}).",
                 f"Its log, {self.log}, ends with:\n{self._tail()}",
             )
 
