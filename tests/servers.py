@@ -89,7 +89,7 @@ def moto_server() -> Iterator[S3Server]:
 
 @contextmanager
 def rclone_server(folder: Path) -> Iterator[S3Server]:
-    """S3 as `rclone serve s3` has it: signatures are checked, conditions ignored, ranges answered with 200, objects in `folder`."""
+    """S3 as `rclone serve s3` has it: signatures checked, conditions ignored, ranges answered 200, all in `folder`."""
     bucket = "models"
     (folder / bucket).mkdir(parents=True, exist_ok=True)
     binary = Path(sys.executable).parent / "rclone"
