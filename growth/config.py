@@ -12,17 +12,19 @@ if TYPE_CHECKING:
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_SIZE = 1 << 24
+MAX_WIDTH = 1 << 20
 MAX_LAYERS = 1 << 12
 
-SIZE_NAMES = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "vocab_size",
-)
+SIZE_BOUNDS: Mapping[str, int] = {
+    "hidden_size": MAX_WIDTH,
+    "intermediate_size": MAX_WIDTH,
+    "num_hidden_layers": MAX_LAYERS,
+    "num_attention_heads": MAX_WIDTH,
+    "num_key_value_heads": MAX_WIDTH,
+    "head_dim": MAX_WIDTH,
+    "vocab_size": MAX_SIZE,
+}
+SIZE_NAMES = tuple(SIZE_BOUNDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,7 @@ class Sizes:
     """Axes that no growth changes, by label: positions, token types, class labels."""
 
     def __post_init__(self) -> None:
-        for name in SIZE_NAMES:
-            bound = MAX_LAYERS if name == "num_hidden_layers" else MAX_SIZE
+        for name, bound in SIZE_BOUNDS.items():
             if not 1 <= getattr(self, name) <= bound:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}; it must lie between 1 and {bound}.")
 
@@ -87,7 +88,10 @@ class ModelConfig:
                 hint=f"Supported: {', '.join(sorted(ARCHITECTURES))}.",
             )
         architecture = ARCHITECTURES[model_type]
-        return cls(dict(raw), architecture, architecture.read_sizes(raw))
+        config = cls(dict(raw), architecture, architecture.read_sizes(raw))
+        # Read here, so that what is no number is refused before a job needs it.
+        _ = config.epsilon, config.initializer_range
+        return config
 
     @property
     def model_class(self) -> str:

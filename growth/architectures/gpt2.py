@@ -5,9 +5,17 @@ from math import sqrt
 
 from growth.axes import Architecture, Norm, Parameter, conv1d, embedding, norm, readout
 from growth.config import ModelConfig, Sizes, divide, label_count, read_int
+from growth.errors import InvalidConfig
+
+# Other values make the attention's scale depend on the layer's number, or not on head_dim: copies would compute another
+# function.
+_PLAIN_ATTENTION = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
 
 
 def _read_sizes(raw: Mapping[str, object]) -> Sizes:
+    for key, plain in _PLAIN_ATTENTION.items():
+        if raw.get(key, plain) is not plain:
+            raise InvalidConfig(f"config.json has {key} {str(raw[key])[:80]!r}; only GPT-2 with {plain} can be grown.")
     hidden, heads = read_int(raw, "n_embd"), read_int(raw, "n_head")
     return Sizes(
         hidden_size=hidden,
