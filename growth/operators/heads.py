@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from growth.errors import ImpossibleTarget
 from growth.operators.maps import ZERO
 from growth.operators.method import Growth
+from growth.target import groups_fit, nearest_kv_heads
 
 Heads = tuple[tuple[int, ...], tuple[int, ...]]
 """Source query head of each target query head, source key/value head of each target key/value head; ZERO is none."""
@@ -37,15 +38,21 @@ def _copy_number(index: Sequence[int]) -> list[int]:
     return numbers
 
 
-def _refuse(growth: Growth, needed: int) -> ImpossibleTarget:
-    (_, kv_heads), (_, heads) = growth.axis("kv_heads"), growth.axis("heads")
+def _refuse_small_groups(growth: Growth) -> None:
+    target = growth.target
+    if groups_fit(growth.source.sizes, target.num_attention_heads, target.num_key_value_heads):
+        return
+    heads, kv_heads = target.num_attention_heads, target.num_key_value_heads
     source_group, group = _groups(growth)
-    return ImpossibleTarget(
+    raise ImpossibleTarget(
         f"With {heads} query heads on {kv_heads} key/value heads, groups of {group} can't hold every query head of the "
         f"source, whose groups have {source_group}.",
         field="/target/num_key_value_heads",
         hint="Keep the group size, or give each source group more key/value heads.",
-        nearest={"num_attention_heads": heads, "num_key_value_heads": needed},
+        nearest={
+            "num_attention_heads": heads,
+            "num_key_value_heads": nearest_kv_heads(growth.source.sizes, heads, kv_heads),
+        },
     )
 
 
@@ -60,9 +67,8 @@ def copied_heads(growth: Growth, pick: Pick = tile) -> Heads:
     if source_group == group == 1:
         index = tuple(pick(source_kv, target_kv))
         return index, index
+    _refuse_small_groups(growth)
     kv_index = tuple(pick(source_kv, target_kv))
-    if min(kv_index.count(unit) for unit in range(source_kv)) * group < source_group:
-        raise _refuse(growth, growth.axis("heads")[1] // max(1, source_group))
     queries = []
     for kv, number in zip(kv_index, _copy_number(kv_index), strict=True):
         queries += [kv * source_group + (number * group + j) % source_group for j in range(group)]
@@ -76,9 +82,8 @@ def placed_heads(growth: Growth) -> Heads:
     """
     source_kv, target_kv = growth.axis("kv_heads")
     source_group, group = _groups(growth)
+    _refuse_small_groups(growth)
     places = -(-source_group // group)
-    if places * source_kv > target_kv:
-        raise _refuse(growth, places * source_kv)
     kv_index = [unit % source_kv if unit < places * source_kv else ZERO for unit in range(target_kv)]
     queries = []
     for kv, number in zip(kv_index, _copy_number(kv_index), strict=True):
