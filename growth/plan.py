@@ -4,18 +4,18 @@
 the same plan again.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal, get_args
 
 from growth.axes import Parameter, Role, axis_sizes
-from growth.config import SIZE_NAMES, ModelConfig
-from growth.errors import ImpossibleTarget, InvalidCheckpoint, InvalidMethod
-from growth.header import FLOATING, TensorInfo
-from growth.operators.method import Growth, Method
+from growth.config import SIZE_NAMES, ModelConfig, Sizes
+from growth.errors import ImpossibleTarget, InvalidMethod
+from growth.header import TensorInfo
+from growth.matching import match_tensors
+from growth.operators.method import Built, Growth, Method
 from growth.operators.operator import GrowthOperator
 from growth.target import resolve_target
 
@@ -116,14 +116,11 @@ def make_plan(
             "language-model head.",
             hint="Grow it by a closed-form method, or give the checkpoint with its head.",
         )
-    sizes = resolve_target(source, target)
-    built = method.build(Growth(source, sizes, seed))
-    found, table, notes = _match(source, tensors)
+    found, rows, notes = match_tensors(source, tensors)
     written = dtype or _dominant_dtype(tensors)
+    sizes, built = _reach(source, rows, target, method, seed)
     grown = source.replaced(sizes, **_config_changes(source, built.operator, written))
-    target_tensors = tuple(_target_tensors(table, grown, written))
-    if sum(prod(t.shape) for t in target_tensors) > MAX_PARAMETERS:
-        raise ImpossibleTarget(f"The target has more than {MAX_PARAMETERS:.0e} parameters; ask for smaller sizes.")
+    target_tensors = tuple(_target_tensors(grown, rows, written))
     return GrowthPlan(
         source=source,
         target=grown,
@@ -139,71 +136,45 @@ def make_plan(
     )
 
 
-def _match(
-    source: ModelConfig, tensors: Mapping[str, TensorInfo]
-) -> tuple[dict[str, TensorInfo], tuple[Parameter, ...], list[str]]:
-    """The source's tensors under the table's names, and the rows of the table that the checkpoint has."""
-    architecture, sizes = source.architecture, axis_sizes(source.sizes)
-    available = {_canonical_name(source, name): tensor for name, tensor in tensors.items()}
-    found: dict[str, TensorInfo] = {}
-    table = []
-    for parameter in architecture.table(source):
-        names = _tensor_names(parameter, source.sizes.num_hidden_layers)
-        present = [name for name in names if name in available]
-        if parameter.optional and not present:
-            continue
-        table.append(parameter)
-        for name in names:
-            found[name] = _checked(source, name, available.get(name), parameter.shape(sizes))
-    return found, tuple(table), _leftovers(source, set(available) - set(found))
+def _reach(
+    source: ModelConfig, rows: Container[str], target: Mapping[str, int], method: Method, seed: int
+) -> tuple[Sizes, Built]:
+    """The target's sizes and the method's operator; `rows` are the names of the table's rows that the source has."""
+    try:
+        sizes = resolve_target(source, target)
+        # Before any map is built: maps of absurd sizes would fill the memory of whoever plans.
+        if _count_parameters(source.replaced(sizes), rows) > MAX_PARAMETERS:
+            raise ImpossibleTarget(f"The target has more than {MAX_PARAMETERS:.0e} parameters; ask for smaller sizes.")
+        return sizes, method.build(Growth(source, sizes, seed))
+    except ImpossibleTarget as refusal:
+        if refusal.nearest:
+            named = {source.size_key(key) or key: size for key, size in target.items()}
+            refusal.nearest = _settle(source, rows, named, refusal.nearest, method, seed)
+        raise
 
 
-def _tensor_names(parameter: Parameter, layers: int) -> list[str]:
-    return [parameter.tensor_name(layer) for layer in (range(layers) if parameter.layered else (None,))]
+def _settle(
+    source: ModelConfig,
+    rows: Container[str],
+    target: Mapping[str, int],
+    nearest: Mapping[str, int],
+    method: Method,
+    seed: int,
+) -> dict[str, int]:
+    """`nearest` with what else must change in `target` until the whole of it works; empty where nothing is known to."""
+    changed = {**target, **nearest}
+    assert changed != target
+    try:
+        _reach(source, rows, changed, method, seed)
+    except ImpossibleTarget as further:
+        return {**nearest, **further.nearest} if further.nearest else {}
+    return dict(nearest)
 
 
-def _canonical_name(source: ModelConfig, name: str) -> str:
-    """The table's name of a tensor: renamed from old names, the base model's prefix added where it is missing."""
-    architecture = source.architecture
-    for pattern, replacement in architecture.renames:
-        name = re.sub(pattern, replacement, name)
-    prefixed = f"{architecture.base_prefix}.{name}"
-    return prefixed if _table_knows(source, prefixed) else name
-
-
-def _table_knows(source: ModelConfig, name: str) -> bool:
-    template = re.sub(r"\.\d+\.", ".{layer}.", name, count=1)
-    return any(parameter.name in (name, template) for parameter in source.architecture.table(source))
-
-
-def _checked(source: ModelConfig, name: str, tensor: TensorInfo | None, shape: tuple[int, ...]) -> TensorInfo:
-    model = source.model_class or source.architecture.model_type
-    if tensor is None:
-        raise InvalidCheckpoint(f"The checkpoint has no tensor {name!r}, which a {model} needs.")
-    if tensor.shape != shape:
-        raise InvalidCheckpoint(
-            f"Tensor {name!r} has shape {list(tensor.shape)}, but config.json makes it {list(shape)}: "
-            "weights and config do not belong together."
-        )
-    if tensor.dtype not in FLOATING:
-        raise InvalidCheckpoint(f"Tensor {name!r} is stored as {tensor.dtype}; quantised weights can't be grown.")
-    return tensor
-
-
-def _leftovers(source: ModelConfig, names: Iterable[str]) -> list[str]:
-    architecture = source.architecture
-    notes = []
-    for name in sorted(names):
-        if source.tied and any(re.search(pattern, name) for pattern in architecture.tied_copies):
-            notes.append(f"{name} repeats a tied tensor and is left out; it is tied again on loading.")
-        elif any(re.search(pattern, name) for pattern in architecture.ignored):
-            notes.append(f"{name} is a buffer that transformers computes by itself; it is left out.")
-        else:
-            raise InvalidCheckpoint(
-                f"The checkpoint holds {name[:120]!r}, for which a {architecture.model_type} model has no place.",
-                hint="Merge adapters into the weights, or write the model again with save_pretrained.",
-            )
-    return notes
+def _count_parameters(config: ModelConfig, rows: Container[str]) -> int:
+    sizes, layers = axis_sizes(config.sizes), config.sizes.num_hidden_layers
+    table = [row for row in config.architecture.table(config) if row.name in rows]
+    return sum(prod(row.shape(sizes)) * (layers if row.layered else 1) for row in table)
 
 
 def _dominant_dtype(tensors: Mapping[str, TensorInfo]) -> Dtype:
@@ -222,19 +193,19 @@ def _config_changes(source: ModelConfig, operator: GrowthOperator, dtype: Dtype)
     return changes
 
 
-def _target_tensors(table: Iterable[Parameter], target: ModelConfig, dtype: Dtype) -> Iterable[TargetTensor]:
+def _target_tensors(target: ModelConfig, rows: Container[str], dtype: Dtype) -> Iterable[TargetTensor]:
     sizes = axis_sizes(target.sizes)
 
-    def tensor(parameter: Parameter, layer: int | None) -> TargetTensor:
-        shape = parameter.shape(sizes)
-        return TargetTensor(parameter.tensor_name(layer), parameter, layer, shape, prod(shape) * DTYPE_SIZES[dtype])
+    def tensor(row: Parameter, layer: int | None) -> TargetTensor:
+        shape = row.shape(sizes)
+        return TargetTensor(row.tensor_name(layer), row, layer, shape, prod(shape) * DTYPE_SIZES[dtype])
 
-    rows = list(table)
-    first_layered = next((i for i, p in enumerate(rows) if p.layered), len(rows))
-    yield from (tensor(p, None) for p in rows[:first_layered])
+    table = [row for row in target.architecture.table(target) if row.name in rows]
+    first_layered = next((i for i, row in enumerate(table) if row.layered), len(table))
+    yield from (tensor(row, None) for row in table[:first_layered])
     for layer in range(target.sizes.num_hidden_layers):
-        yield from (tensor(p, layer) for p in rows if p.layered)
-    yield from (tensor(p, None) for p in rows[first_layered:] if not p.layered)
+        yield from (tensor(row, layer) for row in table if row.layered)
+    yield from (tensor(row, None) for row in table[first_layered:] if not row.layered)
 
 
 def _shards(tensors: Iterable[TargetTensor], max_shard_bytes: int) -> Iterable[tuple[TargetTensor, ...]]:

@@ -1,0 +1,89 @@
+"""Which tensor of a checkpoint is which row of the family's table, whatever prefix or old name it goes by."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from growth.axes import Parameter, axis_sizes
+from growth.config import ModelConfig
+from growth.errors import InvalidCheckpoint
+from growth.header import FLOATING, TensorInfo
+
+
+def match_tensors(
+    source: ModelConfig, tensors: Mapping[str, TensorInfo]
+) -> tuple[dict[str, TensorInfo], frozenset[str], list[str]]:
+    """The source's tensors under the table's names, the rows that the checkpoint has, and notes on what is left out.
+
+    Raises InvalidCheckpoint for a tensor that is missing, superfluous, named twice, quantised or of another shape than
+    the config's.
+    """
+    table, sizes = source.architecture.table(source), axis_sizes(source.sizes)
+    available = _by_canonical_name(source, {row.name for row in table}, tensors)
+    found: dict[str, TensorInfo] = {}
+    rows = []
+    for row in table:
+        names = _tensor_names(row, source.sizes.num_hidden_layers)
+        if row.optional and not any(name in available for name in names):
+            continue
+        rows.append(row.name)
+        for name in names:
+            found[name] = _checked(source, name, available.get(name), row.shape(sizes))
+    return found, frozenset(rows), _leftovers(source, available.keys() - found.keys())
+
+
+def _by_canonical_name(source: ModelConfig, rows: set[str], tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    available: dict[str, TensorInfo] = {}
+    for name, tensor in tensors.items():
+        canonical = _canonical_name(source, rows, name)
+        if canonical in available:
+            raise InvalidCheckpoint(
+                f"The checkpoint holds {available[canonical].name[:120]!r} and {name[:120]!r}, two names of one tensor."
+            )
+        available[canonical] = tensor
+    return available
+
+
+def _canonical_name(source: ModelConfig, rows: set[str], name: str) -> str:
+    """The table's name of a tensor: renamed from old names, the base model's prefix added where it is missing."""
+    for pattern, replacement in source.architecture.renames:
+        name = re.sub(pattern, replacement, name)
+    prefixed = f"{source.architecture.base_prefix}.{name}"
+    template = re.sub(r"\.\d+\.", ".{layer}.", prefixed, count=1)
+    return prefixed if prefixed in rows or template in rows else name
+
+
+def _tensor_names(row: Parameter, layers: int) -> list[str]:
+    return [row.tensor_name(layer) for layer in (range(layers) if row.layered else (None,))]
+
+
+def _checked(source: ModelConfig, name: str, tensor: TensorInfo | None, shape: tuple[int, ...]) -> TensorInfo:
+    model = source.model_class or source.architecture.model_type
+    if tensor is None:
+        raise InvalidCheckpoint(f"The checkpoint has no tensor {name!r}, which a {model} needs.")
+    if tensor.shape != shape:
+        raise InvalidCheckpoint(
+            f"Tensor {name!r} has shape {list(tensor.shape)}, but config.json makes it {list(shape)}: "
+            "weights and config do not belong together."
+        )
+    if tensor.dtype not in FLOATING:
+        raise InvalidCheckpoint(f"Tensor {name!r} is stored as {tensor.dtype}; quantised weights can't be grown.")
+    return tensor
+
+
+def _leftovers(source: ModelConfig, names: Iterable[str]) -> list[str]:
+    architecture = source.architecture
+    notes, buffers = [], []
+    for name in sorted(names):
+        if source.tied and any(re.search(pattern, name) for pattern in architecture.tied_copies):
+            notes.append(f"{name} repeats a tied tensor and is left out; it is tied again on loading.")
+        elif any(re.search(pattern, name) for pattern in architecture.ignored):
+            buffers.append(name)
+        else:
+            raise InvalidCheckpoint(
+                f"The checkpoint holds {name[:120]!r}, for which a {architecture.model_type} model has no place.",
+                hint="Merge adapters into the weights, or write the model again with save_pretrained.",
+            )
+    if buffers:
+        told = f"{buffers[0][:120]!r}" + (f" and {len(buffers) - 1} more" if len(buffers) > 1 else "")
+        notes.append(f"Buffers that transformers computes by itself are left out: {told}.")
+    return notes
