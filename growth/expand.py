@@ -62,8 +62,8 @@ def grown_tensor(
 ) -> Tensor:
     """One target tensor as it is written: grown in float32 or wider, cast once."""
     with torch.inference_mode():
-        grown = grower.grow(tensor.parameter, tensor.layer, source_fetch(plan, reader, tensor.parameter, device))
-        return grown.to(getattr(torch, plan.dtype))
+        fetch = source_fetch(plan, reader, tensor.parameter, device)
+        return grower.grow(tensor.parameter, tensor.layer, fetch, getattr(torch, plan.dtype))
 
 
 def source_fetch(plan: GrowthPlan, reader: CheckpointReader, parameter: Parameter, device: str = "cpu") -> Fetch:
@@ -74,7 +74,7 @@ def source_fetch(plan: GrowthPlan, reader: CheckpointReader, parameter: Paramete
         if layer not in last:
             last.clear()
             info = plan.source_tensors[parameter.tensor_name(layer)]
-            last[layer] = reader.wide(info.name).to(device)
+            last[layer] = reader.tensor(info.name).to(device)
         return last[layer]
 
     return fetch

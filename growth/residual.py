@@ -19,7 +19,7 @@ from growth.operators.maps import AxisMap
 from growth.operators.operator import GrowthOperator, Noise, NoiseKind
 
 Fetch = Callable[[int | None], Tensor]
-"""The source's tensor of one parameter, in float32 or wider, for a source layer (None outside the layers)."""
+"""The source's tensor of one parameter, as it is stored or wider, for a source layer (None outside the layers)."""
 
 _MATRICES = (Role.LINEAR, Role.READOUT, Role.EMBEDDING)
 

@@ -57,11 +57,20 @@ def parse_method(value: Nested, pointer: str = "/method") -> Method:
 
 
 def _check_nested(options: Mapping[str, Any], pointer: str) -> None:
-    for key, parse in (("depth", depth_method), ("width", width_method), ("init", parse_method)):
-        if options.get(key) is not None:
-            if not isinstance(options[key], str | dict):
-                raise InvalidMethod(f"Option {key!r} must be a method's name, or an object.", field=f"{pointer}/{key}")
-            parse(options[key], f"{pointer}/{key}")
+    for key, parse, idle in (
+        ("depth", depth_method, "width"),
+        ("width", width_method, "depth"),
+        ("init", parse_method, ""),
+    ):
+        nested = options.get(key)
+        if nested is None:
+            continue
+        if isinstance(nested, dict) and idle in nested:
+            raise InvalidMethod(
+                f"Option {idle!r} has no effect inside {key!r}; the method around it decides.",
+                field=f"{pointer}/{key}/{idle}",
+            )
+        parse(nested, f"{pointer}/{key}")
 
 
 def depth_method(value: Nested, pointer: str = "/method/depth") -> DepthMethod:

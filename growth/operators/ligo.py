@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from growth.errors import InvalidMethod
+from growth.errors import ImpossibleTarget, InvalidMethod
 from growth.operators.method import Built, Growth, Method, Nested
 from growth.operators.options import option
 
@@ -42,5 +42,7 @@ class Ligo(Method):
                 f"Method 'ligo' can't start from {start.name!r}; name a closed-form method, such as pad or lemon.",
                 field="/method/init",
             )
+        if not growth.widens and growth.layers[0] == growth.layers[1]:
+            raise ImpossibleTarget("The target has the source's own sizes, so there is nothing to fit; ask for larger.")
         built = start.build(growth)
         return replace(built, function_preserving=False)

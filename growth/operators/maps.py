@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import sqrt
 from typing import Literal, Protocol, get_args
 
@@ -62,11 +61,6 @@ class Selection:
     def scaled(self, factor: float) -> "Selection":
         """This matrix times `factor`."""
         return Selection(self.index, tuple(w * factor for w in self.weight), self.source_size)
-
-    def runs(self) -> list[tuple[int, int, int]]:
-        """Runs (target start, source start, length) of consecutive source units; zero and mean rows are left out."""
-        breaks = [0, *(t for t, (a, b) in enumerate(pairwise(self.index), 1) if b != a + 1 or a < 0), len(self.index)]
-        return [(a, self.index[a], b - a) for a, b in pairwise(breaks) if b > a and self.index[a] >= 0]
 
     def rms_weight(self) -> float:
         """Root mean square of the rows' weights: by how much the map scales a tensor of independent entries."""

@@ -34,19 +34,18 @@ def check_options(kind: type[Any], name: str, given: Mapping[str, Any], pointer:
                 field=f"{pointer}/{key[:80]}",
                 hint=f"Its options: {', '.join(sorted(known)) or 'none'}.",
             )
-    return {
-        key: value if known[key].metadata["nested"] else _checked(name, known[key], hints[key], value, pointer)
-        for key, value in given.items()
-    }
+    return {key: _checked(name, known[key], hints[key], value, pointer) for key, value in given.items()}
 
 
 def _checked(name: str, declared: "Field[Any]", hint: Any, value: Any, pointer: str) -> Any:
-    where = f"{pointer}/{declared.name}"
-    if not _fits(value, hint):
+    where, nested = f"{pointer}/{declared.name}", declared.metadata["nested"]
+    if not (_fits_nested(value, hint) if nested else _fits(value, hint)):
+        said = "a method's name, or an object with its options" if nested else _said(hint)
         raise InvalidMethod(
-            f"Option {declared.name!r} of method {name!r} is {str(value)[:80]!r}; it must be {_said(hint)}.",
-            field=where,
+            f"Option {declared.name!r} of method {name!r} is {str(value)[:80]!r}; it must be {said}.", field=where
         )
+    if nested:
+        return value
     low, high = declared.metadata["minimum"], declared.metadata["maximum"]
     if value is not None and ((low is not None and value < low) or (high is not None and value > high)):
         bounds = " and ".join(
@@ -73,6 +72,10 @@ def _fits(value: Any, hint: Any) -> bool:
         elif isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
             return True
     return False
+
+
+def _fits_nested(value: Any, hint: Any) -> bool:
+    return isinstance(value, str | dict) or (value is None and types.NoneType in _alternatives(hint))
 
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", types.NoneType: "null"}
