@@ -171,10 +171,11 @@ class Fit:
     def held_out_loss(self) -> float:
         """Mean loss over the labelled tokens of the held-out batches, nats per token."""
         weights = self._weights()
-        return mean_loss(lambda batch: functional_call(self._module, weights, kwargs=batch), self._held_out())
-
-    def _held_out(self) -> list[Batch]:
-        return [self._moved(batch) for batch in self._batches.held_out()]
+        return mean_loss(
+            lambda batch: functional_call(self._module, weights, kwargs=batch),
+            [self._moved(batch) for batch in self._batches.held_out()],
+            shifted=self._plan.source.architecture.objective == "causal_lm",
+        )
 
     def _moved(self, batch: Batch) -> dict[str, Tensor]:
         return {name: tensor.to(self._device) for name, tensor in batch.items()}
@@ -246,11 +247,15 @@ class _Output(Protocol):
     def loss(self) -> Tensor: ...
 
 
-def mean_loss(run: Callable[[dict[str, Tensor]], _Output], batches: Sequence[Batch]) -> float:
-    """Mean loss over the labelled tokens of `batches`, whatever their number in each."""
+def mean_loss(run: Callable[[dict[str, Tensor]], _Output], batches: Sequence[Batch], *, shifted: bool) -> float:
+    """Mean loss over the labelled tokens of `batches`, whatever their number in each.
+
+    `shifted`: the module tells each token from those before it, so that the first of a sequence takes no loss.
+    """
     total, tokens = 0.0, 0
     for batch in batches:
-        count = int((batch["labels"] != IGNORED_LABEL).sum())
+        labels = batch["labels"][:, 1:] if shifted else batch["labels"]
+        count = int((labels != IGNORED_LABEL).sum())
         total += run(dict(batch)).loss.item() * count
         tokens += count
     return total / tokens

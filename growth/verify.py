@@ -1,6 +1,6 @@
 """Compare a grown model with its source: their outputs on the same tokens, and their losses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from growth.contraction import apply_map, apply_transposed
+from growth.errors import InvalidCheckpoint
 from growth.fit import Batch, mean_loss
 from growth.operators.dense import DenseMap
 from growth.operators.maps import LinearMap, Selection
 from growth.plan import GrowthPlan
-
-Outputs = Callable[[dict[str, Tensor]], Any]
 
 
 class NotFinite(ValueError):
@@ -39,7 +38,7 @@ def compare(
 ) -> Comparison:
     """Run both models on `batches`: outputs are compared on the first ones, losses measured where there are labels.
 
-    Raises NotFinite where the target's outputs are not finite.
+    Raises NotFinite where the target's outputs are not finite, InvalidCheckpoint where the source's are not.
     """
     source.eval()
     target.eval()
@@ -47,19 +46,33 @@ def compare(
     for batch in batches[:compared_batches]:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         expected, grown = _output(plan, source(**inputs)), _read_back(plan, _output(plan, target(**inputs)))
-        if not bool(torch.isfinite(grown).all()):
-            raise NotFinite("The grown model computes infinities or NaN; take float32 or bfloat16 as dtype.")
+        _check_finite(expected, grown)
         difference = max(difference, float((expected - grown).abs().max()))
         largest = max(largest, float(expected.abs().max()))
         tokens += inputs["input_ids"].numel()
-    labelled = plan.source.headed and all("labels" in batch for batch in batches)
-    return Comparison(
-        tokens=tokens,
-        max_difference=difference,
-        max_output=largest,
-        source_loss=mean_loss(lambda batch: source(**batch), batches) if labelled else None,
-        target_loss=mean_loss(lambda batch: target(**batch), batches) if labelled else None,
-    )
+    losses = _losses(plan, source, target, batches)
+    if losses is None:
+        return Comparison(tokens, difference, largest, None, None)
+    _check_finite(torch.tensor(losses[0]), torch.tensor(losses[1]))
+    return Comparison(tokens, difference, largest, *losses)
+
+
+def _check_finite(expected: Tensor, grown: Tensor) -> None:
+    if not bool(torch.isfinite(expected).all()):
+        raise InvalidCheckpoint("The source model itself computes infinities or NaN; growth can't mend its weights.")
+    if not bool(torch.isfinite(grown).all()):
+        raise NotFinite("The grown model computes infinities or NaN; take float32 or bfloat16 as dtype.")
+
+
+def _losses(
+    plan: GrowthPlan, source: nn.Module, target: nn.Module, batches: Sequence[Batch]
+) -> tuple[float, float] | None:
+    """The source's and the target's, where there are labels and a head that tells them."""
+    if not plan.source.headed or not all("labels" in batch for batch in batches):
+        return None
+    shifted = plan.source.architecture.objective == "causal_lm"
+    source_loss = mean_loss(lambda batch: source(**batch), batches, shifted=shifted)
+    return source_loss, mean_loss(lambda batch: target(**batch), batches, shifted=shifted)
 
 
 def _output(plan: GrowthPlan, outputs: Any) -> Tensor:
