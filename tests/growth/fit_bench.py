@@ -1,0 +1,150 @@
+"""What a fit needs, for tiny checkpoints of every family: plan, source, stock module, real text; and its reference."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from growth.fit import Batch, Fit, FitOutcome
+from growth.operators.ligo import Ligo
+from growth.operators.method import Nested
+from growth.plan import GrowthPlan
+from tests.growth.brute_force import LETTERS, RULES, BruteForce, dense
+from tests.growth.growing import Source, Target
+from tests.growth.text import TextBatches, token_rows
+from tests.tiny import BERT_SPECIALS, tiny_bert, tiny_gpt2, tiny_llama
+from worker.modules import build_module
+
+MASK_ID = BERT_SPECIALS.index("[MASK]")
+MAKERS: Mapping[str, Callable[..., Path]] = {"llama": tiny_llama, "gpt2": tiny_gpt2, "bert": tiny_bert}
+# The maps that some tensor of the family grows by: no one reads key/value heads, RMSNorm has no bias.
+WIDTH_FACTORS = {
+    "llama": {"hidden": "ECG", "heads": "EC", "kv_heads": "E", "intermediate": "EC"},
+    "gpt2": {"hidden": "ECSG", "heads": "EC", "intermediate": "EC"},
+    "bert": {"hidden": "ECSG", "heads": "EC", "intermediate": "EC"},
+}
+LEMON_PADDED = {"name": "lemon", "depth": "stack", "noise": 0.0}
+LEMON = {"name": "lemon", "depth": "stack"}
+CLONING = {"name": "hypercloning", "depth": "stack"}
+HALF: Target = {"hidden_size": 48, "num_hidden_layers": 3}
+DOUBLE: Target = {"hidden_size": 64, "num_hidden_layers": 4}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A source, a target and where the fit starts."""
+
+    family: str
+    init: Nested
+    target: Target
+    options: tuple[tuple[str, Any], ...] = ()
+    """Of the source's config."""
+
+    def __str__(self) -> str:
+        name = self.init if isinstance(self.init, str) else self.init["name"]
+        sizes = "x".join(str(size) for size in self.target.values())
+        return "-".join([self.family, str(name), sizes, *(key for key, value in self.options if value)])
+
+
+TIED, BIASED = (("tie_word_embeddings", True),), (("attention_bias", True), ("mlp_bias", True))
+LLAMA_PAD, GPT2_PAD, BERT_PAD = (Case(family, "pad", HALF) for family in ("llama", "gpt2", "bert"))
+LLAMA_PAD_TIED = Case("llama", "pad", HALF, TIED)
+GPT2_CLONING, BERT_CLONING = (Case(family, CLONING, DOUBLE) for family in ("gpt2", "bert"))
+CASES = [
+    LLAMA_PAD,
+    LLAMA_PAD_TIED,
+    Case("llama", CLONING, DOUBLE, TIED),
+    Case("llama", LEMON, DOUBLE, BIASED),
+    Case("llama", LEMON_PADDED, HALF),
+    GPT2_PAD,
+    GPT2_CLONING,
+    Case("gpt2", LEMON_PADDED, HALF),
+    Case("gpt2", "pad", {**HALF, "num_attention_heads": 4, "intermediate_size": 150}),
+    BERT_PAD,
+    BERT_CLONING,
+    Case("bert", LEMON, DOUBLE),
+    Case("bert", "pad", {"hidden_size": 60, "num_hidden_layers": 3, "num_attention_heads": 5}),
+]
+
+
+@dataclass
+class Bench:
+    """Everything for fits of one case, and for their reference."""
+
+    plan: GrowthPlan
+    source: dict[str, Tensor]
+    batches: TextBatches
+
+    @classmethod
+    def of(cls, case: Case, folder: Path, dtype: torch.dtype, **options: Any) -> "Bench":
+        source = Source.open(MAKERS[case.family](folder, **dict(case.options)))
+        plan = source.plan(case.target, {"name": "ligo", "init": case.init, **options}, seed=3)
+        tensors = {name: source.reader.wide(info.name).to(dtype) for name, info in plan.source_tensors.items()}
+        return cls(plan, tensors, TextBatches(token_rows(folder), MASK_ID if case.family == "bert" else None))
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """A stock target module whose own weights spoil everything they touch."""
+        module = build_module(self.plan.target).to(next(iter(self.source.values())).dtype)
+        for parameter in module.parameters():
+            parameter.data.fill_(float("nan"))
+        return module
+
+    @property
+    def method(self) -> Ligo:
+        assert isinstance(self.plan.method, Ligo)
+        return self.plan.method
+
+    def fit(self) -> Fit:
+        return Fit(self.plan, self.method, self.source, self.module, self.batches)
+
+    def start(self) -> dict[str, Tensor]:
+        """Where every factor of a fit starts, from the closed form's rows by hand."""
+        family, operator = self.plan.source.architecture.model_type, self.plan.operator
+        started = {
+            f"axes/{axis}/{LETTERS[letter]}": dense(getattr(operator.axes[axis], LETTERS[letter]))
+            for axis, letters in WIDTH_FACTORS[family].items()
+            for letter in letters
+            if axis in operator.axes
+        }
+        layers, target_layers = (c.sizes.num_hidden_layers for c in (self.plan.source, self.plan.target))
+        for template in RULES[family]:
+            if template.replace("{layer}", "0") in self.source and "{layer}" in template:
+                matrix = torch.zeros(target_layers, layers, dtype=torch.float64)
+                matrix[range(target_layers), [layer % layers for layer in range(target_layers)]] = 1.0
+                started[f"depth/{template}"] = matrix
+        return started
+
+    def reference_loss(self, factors: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """The loss of the stock module with weights that brute force has grown."""
+        weights = BruteForce(self.plan, factors).weights(self.source)
+        known = {name for name, _ in self.module.named_parameters()}
+        assert known == set(weights)
+        loss: Tensor = functional_call(self.module, weights, kwargs=dict(batch)).loss
+        return loss
+
+
+def learned(outcome: FitOutcome, plan: GrowthPlan) -> dict[str, Tensor]:
+    """The dense matrices of a fitted operator by the names of its factors."""
+    operator: Any = outcome.operator
+    found = {
+        f"axes/{axis}/{LETTERS[letter]}": getattr(operator.axes[axis], LETTERS[letter]).matrix
+        for axis, letters in WIDTH_FACTORS[plan.source.architecture.model_type].items()
+        for letter in letters
+    }
+    return found | {f"depth/{name}": depth.matrix for name, depth in operator.depth.items() if name != "*"}
+
+
+def perturbed(factors: Mapping[str, Tensor], spread: float = 0.02) -> dict[str, Tensor]:
+    """Dense factors near `factors`, so that no zero hides a wrong index."""
+    generator = torch.Generator().manual_seed(5)
+    return {name: t + spread * torch.randn(t.shape, generator=generator, dtype=t.dtype) for name, t in factors.items()}
+
+
+def quiet(_: object) -> None:
+    """What a test does with points and states that it does not look at."""
