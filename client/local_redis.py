@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from client.errors import LocalServiceError
-from client.ports import free_port
+from client.ports import usable_port
 
 NAMED_IN = ("GROW_REDIS_URL", "REDIS_URL")
 SERVERS = ("valkey-server", "redis-server")
@@ -68,7 +68,7 @@ def named_url(environment: Mapping[str, str]) -> str | None:
 def server_here(folder: Path) -> RedisServer:
     """A server whose data is in `folder`. Raises LocalServiceError where none is installed."""
     folder.mkdir(parents=True, exist_ok=True)
-    return RedisServer([_program(), "-"], folder, free_port(HOST), secrets.token_urlsafe(24))
+    return RedisServer([_program(), "-"], folder, usable_port(HOST), secrets.token_urlsafe(24))
 
 
 def _program() -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ import httpx2
 from client.descendants import adopt_orphans, kill_descendants
 from client.errors import LocalServiceError
 from client.local_redis import named_url, server_here
-from client.ports import check_listenable, free_port
+from client.ports import usable_port
 from client.process import Process
 from client.state import StateFolder
 from client.stop_signal import StopSignal
@@ -50,7 +51,10 @@ class Ready:
 
 
 class LocalService:
-    """The processes of one `grow up`; `stop` may be called at any time, also in the middle of `start`."""
+    """The processes of one `grow up`; `stop` may be called at any time, also in the middle of `start`.
+
+    Raises LocalServiceError where the API can't listen at its address.
+    """
 
     def __init__(
         self, options: Options, state: StateFolder, stop: StopSignal, look: Callable[[list[Process]], None]
@@ -59,7 +63,7 @@ class LocalService:
         self._state = state
         self._stop = stop
         self._look = look
-        self._port = options.port or free_port(options.host)
+        self._port = usable_port(options.host, options.port)
         self._redis: list[Process] = []
         self._workers: list[Process] = []
         self._api: list[Process] = []
@@ -71,7 +75,6 @@ class LocalService:
 
     def start(self) -> Ready:
         """Returns once the API is ready and every worker answers, or a stop was asked for. Raises LocalServiceError."""
-        check_listenable(self._options.host, self._port)
         adopt_orphans()
         environment = self._environment(self._start_redis())
         self._start_workers(environment)
@@ -120,7 +123,7 @@ class LocalService:
     def _start_workers(self, environment: Mapping[str, str]) -> None:
         for number in range(1, self._options.workers + 1):
             name = f"worker-{number}"
-            arguments = ["worker", "--loglevel", "INFO", "--concurrency", "1", "-n", self._node(name)]
+            arguments = ["worker", "-n", self._node(name)]
             self._workers.append(Process(name, [*CELERY, *arguments], environment, self._state.logs))
 
     def _start_api(self, environment: Mapping[str, str]) -> None:
@@ -134,7 +137,7 @@ class LocalService:
 
     def _node(self, worker: str) -> str:
         """Celery's name of a worker: unlike that of any other `grow up` on the same Redis."""
-        return f"{worker}-{os.getpid()}@%h"
+        return f"{worker}@{platform.node()}-{os.getpid()}"
 
     def _api_is_ready(self) -> bool:
         try:

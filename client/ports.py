@@ -1,4 +1,4 @@
-"""TCP ports of this machine: one that is free, and why another can't be had."""
+"""TCP ports of this machine: one that the local service can listen on, or why it can't."""
 
 import errno
 import socket
@@ -10,32 +10,24 @@ from client.errors import LocalServiceError
 PORTS = range(20_000, 32_000)
 
 
-def free_port(host: str) -> int:
-    """A port that nothing listens on."""
+def usable_port(host: str, wanted: int = 0) -> int:
+    """The port that is wanted, or with 0 any free one. Raises LocalServiceError where nothing can listen there now."""
     while True:
-        port = SystemRandom().choice(PORTS)
+        port = wanted or SystemRandom().choice(PORTS)
         try:
             _bind(host, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise
+                raise LocalServiceError(
+                    f"Nothing can listen at {host}:{port}: {error.strerror}.", "Choose another --host or --port."
+                ) from None
+            if wanted:
+                raise LocalServiceError(
+                    f"Port {port} of {host} is in use by another program, perhaps by another `grow up`.",
+                    "Stop that one, or choose a port with --port (0 takes any free one).",
+                ) from None
         else:
             return port
-
-
-def check_listenable(host: str, port: int) -> None:
-    """Raises LocalServiceError where nothing can listen at the address now."""
-    try:
-        _bind(host, port)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise LocalServiceError(
-                f"Port {port} of {host} is in use by another program, perhaps by another `grow up`.",
-                "Stop that one, or choose a port with --port (0 takes any free one).",
-            ) from None
-        raise LocalServiceError(
-            f"The API can't listen at {host}:{port}: {error.strerror}.", "Choose another --host or --port."
-        ) from None
 
 
 def _bind(host: str, port: int) -> None:

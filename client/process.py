@@ -23,6 +23,9 @@ class Process:
     ) -> None:
         self.name = name
         self.log = logs / f"{name}.log"
+        if self.log.exists():
+            # Why the last one ended may be of interest still.
+            self.log.replace(logs / f"{name}.log.1")
         with self.log.open("wb") as log:
             self._popen = subprocess.Popen(  # noqa: S603 (commands are this package's own)
                 [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), *command],
