@@ -14,7 +14,7 @@ from torch import Tensor
 
 from growth.axes import Dim, Parameter, Role, Side
 from growth.config import ModelConfig
-from growth.contraction import apply_map, apply_transposed, merge_dims, split_dim
+from growth.contraction import apply_map, apply_transposed, merge_dims, split_dim, wide
 from growth.operators.maps import AxisMap
 from growth.operators.operator import GrowthOperator, Noise, NoiseKind
 
@@ -32,7 +32,7 @@ def draw_residual(
     if noise is None or parameter.role not in _MATRICES or not noise.scale:
         return None
     draw = _new_unit_residual if noise.kind is NoiseKind.NEW_UNITS else _null_space_residual
-    source = fetch(None if layer is None else noise.order[layer])
+    source = wide(fetch(None if layer is None else noise.order[layer]))
     drawn = draw(noise, parameter, layer, sizes, source.dtype)
     return None if drawn is None else drawn.to(source.device) * source.float().std(correction=0)
 
