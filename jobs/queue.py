@@ -4,12 +4,15 @@ A message may come twice, late or never; the record's lease and the reconciler m
 here, and no setting below is needed for correctness.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from celery import Celery
 from kombu.exceptions import OperationalError
 
 from jobs.errors import StoreUnavailable
 from jobs.keys import NAMESPACE, Keys
-from jobs.scripts import ANSWER_SECONDS, CONNECT_SECONDS
+from jobs.scripts import ANSWER_SECONDS, CONNECT_SECONDS, reaching_redis
 from jobs.settings import SharedSettings
 from jobs.store import JobStore
 
@@ -27,6 +30,8 @@ def make_celery(settings: SharedSettings, namespace: str = NAMESPACE) -> Celery:
         # Never pickle: whoever can write to the broker must not run code here.
         accept_content=["json"],
         task_serializer="json",
+        # The outbox is what tries again; a request must not wait for the broker.
+        task_publish_retry=False,
         task_default_queue=settings.queue,
         # A worker that dies leaves its message in the broker.
         task_acks_late=True,
@@ -60,18 +65,22 @@ def enqueue(celery: Celery, store: JobStore, job_id: str) -> None:
 
     Raises StoreUnavailable; the job stays in the outbox then, and a reconciler publishes it.
     """
-    try:
+    with _reaching_broker():
         celery.send_task(TASK_NAME, args=[job_id])
-    except OperationalError as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
     store.mark_published(job_id)
 
 
 def waiting_messages(celery: Celery) -> int:
     """How many messages no worker has taken yet. Raises StoreUnavailable."""
-    try:
-        with celery.connection_for_write() as connection:
-            declared = connection.default_channel.queue_declare(queue=celery.conf.task_default_queue)
-    except OperationalError as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+    with _reaching_broker(), celery.connection_for_write() as connection:
+        declared = connection.default_channel.queue_declare(queue=celery.conf.task_default_queue)
     return int(declared.message_count)
+
+
+@contextmanager
+def _reaching_broker() -> Iterator[None]:
+    with reaching_redis():
+        try:
+            yield
+        except OperationalError as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

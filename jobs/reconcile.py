@@ -76,5 +76,9 @@ class Reconciler:
             except StoreUnavailable as error:
                 log.warning("Could not reconcile: %s", error)
                 continue
+            except Exception:
+                # A thread that ends here would leave every later submission in the outbox.
+                log.exception("Could not reconcile; trying again")
+                continue
             if counts.reclaimed or counts.republished:
                 log.warning("Reclaimed %d jobs, published %d again", counts.reclaimed, counts.republished)

@@ -14,7 +14,7 @@ from redis.retry import Retry
 from jobs.errors import StoreUnavailable
 
 CONNECT_SECONDS = 3.0
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
 RETRIES = 3
 
 UNAVAILABLE = (
@@ -43,7 +43,10 @@ def connect(url: str) -> redis.Redis:
         socket_timeout=ANSWER_SECONDS,
         socket_keepalive=True,
         health_check_interval=30,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), RETRIES),
+        # A Redis that hangs hangs again; only one that is away may be back at once.
+        retry=Retry(
+            ExponentialWithJitterBackoff(base=0.05, cap=1.0), RETRIES, supported_errors=(redis.ConnectionError,)
+        ),
     )
 
 

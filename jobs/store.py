@@ -18,6 +18,7 @@ from pydantic import BaseModel, JsonValue
 from jobs import record
 from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, OutputReserved
 from jobs.keys import NAMESPACE, Keys
+from jobs.listing import EVERY_JOB, Filter
 from jobs.schema import EventKind, EventPage, Failure, GrowthRequest, Job, JobPage, Plan, Result, Stage, Status
 from jobs.scripts import Scripts, connect, reaching_redis
 from jobs.settings import SharedSettings
@@ -37,21 +38,6 @@ class Claim:
     attempt: int
     lease_until: datetime
     """By Redis' clock."""
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which jobs to list; what is left out does not matter."""
-
-    owner: str | None = None
-    status: Status | None = None
-    method: str | None = None
-    label: tuple[str, str] | None = None
-    created_from: datetime | None = None
-    created_before: datetime | None = None
-
-
-EVERY_JOB = Filter()
 
 
 class JobStore:
@@ -120,16 +106,8 @@ class JobStore:
 
     def list_jobs(self, where: Filter = EVERY_JOB, *, cursor: str | None = None, limit: int = 50) -> JobPage:
         """Newest first. Raises InvalidCursor."""
-        if cursor is not None:
-            upper = "(" + record.checked_cursor(cursor, record.JOB_ID)
-        elif where.created_before is not None:
-            upper = "(" + record.id_floor(record.microseconds(where.created_before))
-        else:
-            upper = "+"
-        lower = "-"
-        if where.created_from is not None:
-            lower = "[" + record.id_floor(record.microseconds(where.created_from))
-        ids, next_cursor = self._scripts.on_many("page", self._indexes(where), [upper, lower, limit, SCANNED])
+        bounds = where.bounds(cursor)
+        ids, next_cursor = self._scripts.on_many("page", where.indexes(self.keys), [*bounds, limit, SCANNED])
         return JobPage(jobs=self._read(ids), next_cursor=next_cursor or None)
 
     def events(self, job_id: str, after: str | None = None, limit: int = 1000) -> EventPage:
@@ -278,18 +256,6 @@ class JobStore:
         if outcome == "lost":
             raise LeaseLost(job_id, attempt)
         return rest[0] if rest else None
-
-    def _indexes(self, where: Filter) -> list[str]:
-        indexes = []
-        if where.owner is not None:
-            indexes.append(self.keys.by_owner(where.owner))
-        if where.status is not None:
-            indexes.append(self.keys.by_status(where.status))
-        if where.method is not None:
-            indexes.append(self.keys.by_method(where.method))
-        if where.label is not None:
-            indexes.append(self.keys.by_label(*where.label))
-        return indexes or [self.keys.all]
 
     def _read(self, job_ids: Sequence[str]) -> list[Job]:
         """The jobs that (still) exist, all of one moment."""

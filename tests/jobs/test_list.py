@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from jobs.errors import InvalidCursor
+from jobs.listing import EVERY_JOB, Filter
 from jobs.schema import Job, Status
-from jobs.store import EVERY_JOB, Filter, JobStore
+from jobs.store import JobStore
 from tests.jobs.samples import FAILURE, RESULT, request, submit
 
 
@@ -44,17 +45,18 @@ def _mixed(store: JobStore) -> list[Job]:
 def test_all_filters_together_and_alone(store: JobStore) -> None:
     jobs = _mixed(store)
     owners, statuses = (None, "ada", "nobody"), (None, *Status)
-    methods, labels = (None, "ligo"), (None, ("team", "nlp"), ("note", "a=b:c"))
-    for owner, status, method, label in itertools.product(owners, statuses, methods, labels):
+    methods: tuple[str | None, ...] = (None, "ligo")
+    labels: tuple[dict[str, str], ...] = ({}, {"team": "nlp"}, {"team": "vision", "note": "a=b:c"}, {"team": "x"})
+    for owner, status, method, wanted in itertools.product(owners, statuses, methods, labels):
         expected = [
             job.id
             for job in jobs
             if owner in (None, job.owner)
             and status in (None, job.status)
             and method in (None, job.request.method.name)
-            and (label is None or job.request.labels.get(label[0]) == label[1])
+            and wanted.items() <= job.request.labels.items()
         ]
-        where = Filter(owner=owner, status=status, method=method, label=label)
+        where = Filter(owner=owner, status=status, method=method, labels=tuple(wanted.items()))
         assert [job.id for job in _walk(store, where)] == expected
 
 

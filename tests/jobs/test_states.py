@@ -20,9 +20,10 @@ from hypothesis.stateful import (
 )
 
 from jobs.errors import LeaseLost, NotClaimable, OutputReserved
+from jobs.listing import Filter
 from jobs.schema import Failure, Result, Stage, Status
 from jobs.settings import SharedSettings
-from jobs.store import Filter, JobStore
+from jobs.store import JobStore
 from tests.jobs.samples import FAILURE, RESULT, request, submit, wait_until
 from tests.servers import RedisServer
 
