@@ -1,0 +1,54 @@
+"""One line for each request, with an id that its answer carries too; never a header, a query or a body."""
+
+import re
+import time
+import uuid
+from typing import Any
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+log = structlog.get_logger(__name__)
+
+
+class AccessLog:
+    """ASGI middleware; a client's own `X-Request-ID` is kept where it is a plain word."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.monotonic(), 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:
+                log.info("request", status=status, seconds=round(time.monotonic() - started, 4), **_about(scope))
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _about(scope: Scope) -> dict[str, Any]:
+    caller = scope["state"].get("caller")
+    known = {"owner": caller and caller.name, "job_id": scope.get("path_params", {}).get("job_id")}
+    told = {name: value for name, value in known.items() if value is not None}
+    return {"method": scope["method"], "path": scope["path"], **told}

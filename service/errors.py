@@ -1,0 +1,72 @@
+"""Why a request is refused, where neither the engine, the job store nor storage says it.
+
+ServiceError
+├── Unauthorized          no API key, or an unknown one
+├── NotLoopback           no keys are configured, and the client is not on this machine
+├── PrefixNotAllowed      a URI outside of what this client may name
+├── DataRequired          a method that fits, without data to fit on
+├── SourceNotFound        nothing lies at the source
+├── OutputOverlaps        the output is inside of what is read, or around it
+├── OutputExists          something lies at the output already
+└── StorageRefused        a store would not let us look at one of the request's URIs
+    └── StorageSilent     it did not answer; the same request may succeed later
+"""
+
+from storage import StorageError
+
+
+class ServiceError(Exception):
+    """`str(error)` says what, where and what to do instead; `field` is a JSON pointer into the request's body."""
+
+    code = "refused"
+    field: str | None = None
+
+    def __init__(self, sentence: str, *, field: str | None = None, hint: str | None = None) -> None:
+        super().__init__(sentence)
+        self.hint = hint
+        if field is not None:
+            self.field = field
+
+
+class Unauthorized(ServiceError):
+    code = "unauthorized"
+
+
+class NotLoopback(ServiceError):
+    code = "not_loopback"
+
+
+class PrefixNotAllowed(ServiceError):
+    code = "prefix_not_allowed"
+
+
+class DataRequired(ServiceError):
+    code = "data_required"
+    field = "/data"
+
+
+class SourceNotFound(ServiceError):
+    code = "source_not_found"
+    field = "/source"
+
+
+class OutputOverlaps(ServiceError):
+    code = "output_overlaps"
+    field = "/output"
+
+
+class OutputExists(ServiceError):
+    code = "output_exists"
+    field = "/output"
+
+
+class StorageRefused(ServiceError):
+    """Takes its sentence and its code from what storage raised."""
+
+    def __init__(self, error: StorageError, field: str) -> None:
+        super().__init__(str(error), field=field)
+        self.code = error.code
+
+
+class StorageSilent(StorageRefused):
+    pass

@@ -1,0 +1,45 @@
+"""A job's events as server-sent events, with heartbeats while nothing happens."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import structlog
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
+from jobs.errors import JobNotFound, StoreUnavailable
+from jobs.schema import Event
+
+MEDIA_TYPE = "text/event-stream"
+
+log = structlog.get_logger(__name__)
+
+
+def accepts(accept: str) -> bool:
+    """Whether an `Accept` header asks for an event stream, which only a client that wants one does."""
+    ranges = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    return MEDIA_TYPE in ranges
+
+
+async def encode(events: AsyncGenerator[Event, None], heartbeat_seconds: float) -> AsyncIterator[bytes]:
+    """Each event as it comes, a comment whenever none came for so long; ends where `events` ends."""
+    async with contextlib.aclosing(events):
+        upcoming = asyncio.ensure_future(anext(events))
+        try:
+            while True:
+                done, _ = await asyncio.wait({upcoming}, timeout=heartbeat_seconds)
+                if not done:
+                    yield KEEPALIVE_COMMENT
+                    continue
+                event = upcoming.result()
+                yield format_sse_event(data_str=event.model_dump_json(), event=event.kind, id=event.id)
+                upcoming = asyncio.ensure_future(anext(events))
+        except StopAsyncIteration:
+            return
+        except (StoreUnavailable, JobNotFound) as error:
+            # The status is sent already; a client whose stream breaks off comes back with Last-Event-ID.
+            log.warning("event stream broken off", reason=str(error))
+        finally:
+            upcoming.cancel()
+            with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, StoreUnavailable, JobNotFound):
+                await upcoming

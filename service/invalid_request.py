@@ -1,0 +1,62 @@
+"""One clear sentence and one pointer from what pydantic says about a request."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from jobs.schema import Data, GrowthRequest
+
+SHOWN_CHARACTERS = 80
+_MODELS: Mapping[tuple[str | int, ...], type[BaseModel]] = {(): GrowthRequest, ("data",): Data}
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    sentence: str
+    field: str | None
+    """A JSON pointer into the body; None where the body is not to blame."""
+    hint: str | None = None
+
+
+def explain(found: Sequence[Mapping[str, Any]]) -> Explanation:
+    """What is wrong with a request, from pydantic's errors of which the first is told."""
+    error = found[0]
+    place, *path = error["loc"]
+    if place != "body":
+        name = str(path[0]) if path else place
+        return Explanation(f"The {place} parameter {name!r} can't be used: {_said(error)}.", None)
+    explanation = _explain_body(error, tuple(path))
+    if len(found) == 1:
+        return explanation
+    more = f"{len(found) - 1} more of the request's fields can't be used."
+    return Explanation(explanation.sentence, explanation.field, f"{explanation.hint or ''} {more}".strip())
+
+
+def _explain_body(error: Mapping[str, Any], path: tuple[str | int, ...]) -> Explanation:
+    kind, field = error["type"], _pointer(path)
+    if kind == "json_invalid":
+        return Explanation(f"The body is not valid JSON: {error['ctx']['error']}, at character {path[0]}.", "")
+    if not path:
+        return Explanation(
+            "The body must be a JSON object.", "", 'Send it with the header "Content-Type: application/json".'
+        )
+    if kind == "missing":
+        return Explanation(f"The field {field} is missing; add it.", field)
+    if kind == "extra_forbidden":
+        model = _MODELS.get(path[:-1])
+        hint = f"Fields there: {', '.join(model.model_fields)}." if model else None
+        return Explanation(f"There is no field {field}; leave it out or correct its name.", field, hint)
+    return Explanation(f"The field {field} can't be used: {_said(error)}.", field)
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    return message[:1].lower() + message[1:]
+
+
+def _pointer(path: tuple[str | int, ...]) -> str:
+    """RFC 6901, without pydantic's own mark for the keys of an object."""
+    parts = [str(part)[:SHOWN_CHARACTERS] for part in path if part != "[key]"]
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)

@@ -1,0 +1,31 @@
+"""What the composition root builds once and every route shares."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from celery import Celery
+from fastapi import Depends, Request
+
+from jobs.store import JobStore
+from jobs.watch import Watcher
+from service.replay import Replays
+from service.settings import ServiceSettings
+from storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    settings: ServiceSettings
+    store: JobStore
+    replays: Replays
+    storage: Storage
+    celery: Celery
+    watcher: Watcher
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+SharedParts = Annotated[Parts, Depends(_parts)]

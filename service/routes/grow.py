@@ -1,0 +1,60 @@
+"""Submit a growth, or only plan it: the same body, the same checks."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response, status
+
+from jobs.schema import GrowthRequest, Job, Plan
+from service.auth import CurrentCaller, ProtectedRoute
+from service.parts import SharedParts
+from service.problems import declared
+from service.submission import plan_request, submit
+
+router = APIRouter(tags=["growth"], route_class=ProtectedRoute)
+
+_REFUSALS = declared(401, 403, 409, 413, 422, 500, 503)
+_HEADERS: dict[str, Any] = {
+    "Location": {"description": "Path of the job.", "schema": {"type": "string"}},
+    "Idempotency-Replayed": {
+        "description": "`true` where the key had made this job before.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The same key with the same body gives the same job, for a day; with another body it is refused.",
+    ),
+]
+
+
+@router.post(
+    "/grow",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses={**_REFUSALS, 202: {"description": "The job is on record and will be run.", "headers": _HEADERS}},
+)
+def submit_growth(
+    body: GrowthRequest,
+    request: Request,
+    response: Response,
+    caller: CurrentCaller,
+    parts: SharedParts,
+    idempotency_key: IdempotencyKey = None,
+) -> Job:
+    """Submit a growth. Every check that needs no weights is made now, and fails with one sentence."""
+    job, replayed = submit(parts, caller, body, idempotency_key)
+    response.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{job.id}"
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return job
+
+
+@router.post("/plan", responses=_REFUSALS)
+def plan_growth(body: GrowthRequest, caller: CurrentCaller, parts: SharedParts) -> Plan:
+    """What a growth would do, after the same checks as `POST /grow`; nothing is created."""
+    return plan_request(parts, caller, body)

@@ -1,0 +1,89 @@
+"""What the service may be told by its operator, from `GROW_*` environment variables, on top of what workers share."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic_settings import NoDecode
+
+from jobs.settings import SharedSettings
+from storage import Uri
+
+LOOPBACK_OWNER = "local"
+
+
+def _checked_prefix(text: str) -> str:
+    Uri.parse(text)
+    return text
+
+
+def _split(value: object) -> object:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+Prefix = Annotated[str, AfterValidator(_checked_prefix)]
+
+
+class Prefixes(BaseModel):
+    """What one API key may name: `s3://bucket/prefix`, `file:///folder`; nothing where the list is empty."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    source: tuple[Prefix, ...] = ()
+    """Checkpoints and fitted operators to read."""
+    data: tuple[Prefix, ...] = ()
+    """Corpora to read."""
+    output: tuple[Prefix, ...] = ()
+    """Where grown checkpoints may be written."""
+
+
+class ApiKey(BaseModel):
+    """One client. The key itself is known to nobody here; `printf %s "$KEY" | sha256sum` makes `key_sha256`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    """The owner of the jobs submitted with this key."""
+    key_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
+    """SHA-256 of a random key of at least 32 characters, in hex."""
+    prefixes: Prefixes
+
+
+class ServiceSettings(SharedSettings):
+    """Built once in the composition root and passed on."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    """0 picks a free one."""
+    api_keys: tuple[ApiKey, ...] = ()
+    """A JSON list of `{"name", "key_sha256", "prefixes": {"source": [], "data": [], "output": []}}`."""
+    api_keys_file: Path | None = None
+    """A file with such a list. Without any key, clients on this machine's loopback alone are served."""
+    allowed_prefixes: Annotated[tuple[Prefix, ...] | None, NoDecode, BeforeValidator(_split)] = None
+    """For loopback clients without keys, separated by commas; left out, they may name anything."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
+    """Larger request bodies are refused."""
+    heartbeat_seconds: Annotated[float, Field(gt=0)] = 15.0
+    """How often a silent event stream sends a comment, so that no proxy takes it for dead."""
+    log_format: Literal["console", "json"] = "console"
+    """`json` writes one object a line, for a log collector."""
+
+    def all_keys(self) -> tuple[ApiKey, ...]:
+        """All API keys, those of the file read now. Raises ValueError for a file that can't be used or a double."""
+        keys = (*self.api_keys, *self._keys_of_file())
+        names, hashes = [key.name for key in keys], [key.key_sha256 for key in keys]
+        if len(set(names)) < len(names) or len(set(hashes)) < len(hashes):
+            raise ValueError("Two API keys have the same name or the same key; give each client its own.")
+        if LOOPBACK_OWNER in names:
+            raise ValueError(f"An API key is named {LOOPBACK_OWNER!r}, which owns the jobs of loopback clients.")
+        return keys
+
+    def _keys_of_file(self) -> tuple[ApiKey, ...]:
+        if self.api_keys_file is None:
+            return ()
+        try:
+            text = self.api_keys_file.read_bytes()
+        except OSError as error:
+            raise ValueError(f"GROW_API_KEYS_FILE {self.api_keys_file} can't be read: {error.strerror}.") from error
+        return TypeAdapter(tuple[ApiKey, ...]).validate_json(text)

@@ -1,0 +1,179 @@
+"""From a request to its plan and its job: every check that can be made before a worker has it, cheapest first.
+
+Nothing is written but the record, and that last; `plan_request` alone is the dry run.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from growth.errors import InvalidData, InvalidOperator
+from growth.operators import parse_method
+from growth.operators.method import Method
+from growth.plan import make_plan
+from growth.source import SourceCheckpoint, read_source
+from jobs.errors import StoreUnavailable
+from jobs.queue import enqueue
+from jobs.schema import GrowthRequest, Job, Plan
+from service.auth import Caller, Kind
+from service.errors import (
+    DataRequired,
+    OutputExists,
+    OutputOverlaps,
+    PrefixNotAllowed,
+    SourceNotFound,
+    StorageRefused,
+    StorageSilent,
+)
+from service.parts import Parts
+from storage import NotFound, Storage, StorageError, Unavailable, Uri
+from storage.folder import Folder
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One URI of a request: what it is for, which field names it, and where it really lies."""
+
+    kind: Kind
+    field: str
+    uri: Uri
+
+
+def submit(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key: str | None) -> tuple[Job, bool]:
+    """The job that this request makes; or, and True, the one that the same key made before.
+
+    Raises whatever `service.problems` lists; when it returns, the job is on record and will be run.
+    """
+    places = _places(request, parts.storage)
+    _check_allowed(places.values(), parts.storage, caller)
+    if idempotency_key is not None:
+        known = parts.replays.find(request, caller.name, idempotency_key)
+        if known is not None:
+            return known, True
+    plan = _plan(places, parts.storage, request)
+    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key)
+    if not replayed:
+        log.info("job submitted", job_id=job.id, owner=caller.name, method=request.method.name)
+        _publish(parts, job.id)
+    return job, replayed
+
+
+def plan_request(parts: Parts, caller: Caller, request: GrowthRequest) -> Plan:
+    """What `submit` would put on record, after the same checks but for outputs that other jobs have reserved."""
+    places = _places(request, parts.storage)
+    _check_allowed(places.values(), parts.storage, caller)
+    return _plan(places, parts.storage, request)
+
+
+def _publish(parts: Parts, job_id: str) -> None:
+    try:
+        enqueue(parts.celery, parts.store, job_id)
+    except StoreUnavailable as error:
+        # The record is in the outbox, from which the reconciler publishes it.
+        log.warning("job not published yet", job_id=job_id, reason=str(error))
+
+
+def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -> Plan:
+    method = parse_method({"name": request.method.name, **request.method.options})
+    _check_data_given(method, request)
+    source = _read_source(storage, places["source"])
+    grown = make_plan(
+        source.config,
+        source.tensors,
+        request.target,
+        method,
+        dtype=request.dtype,
+        seed=request.seed,
+        max_shard_bytes=request.max_shard_bytes,
+    )
+    _check_inputs_exist(places, storage)
+    _check_output_free(places, storage)
+    return Plan.model_validate(grown.summary())
+
+
+def _places(request: GrowthRequest, storage: Storage) -> dict[str, _Place]:
+    given: list[tuple[str, Kind, str, str]] = [
+        ("source", "source", "/source", request.source),
+        ("output", "output", "/output", request.output),
+    ]
+    if request.data is not None:
+        given.append(("data", "data", "/data/uri", request.data.uri))
+    operator = request.method.options.get("operator")
+    if isinstance(operator, str):
+        given.append(("operator", "source", "/method/operator", operator))
+    places = {}
+    for name, kind, field, text in given:
+        with _blaming(field):
+            places[name] = _Place(kind, field, storage.canonical(Uri.parse(text)))
+    return places
+
+
+def _check_allowed(places: Iterable[_Place], storage: Storage, caller: Caller) -> None:
+    for place in places:
+        allowed = caller.allowed(place.kind)
+        if allowed is not None and not any(place.uri.is_within(storage.canonical(prefix)) for prefix in allowed):
+            raise PrefixNotAllowed(
+                f"{place.field} lies outside of the prefixes that {caller.name!r} may use there.",
+                field=place.field,
+                hint=f"Allowed: {', '.join(map(str, allowed)) or 'none'}.",
+            )
+
+
+def _check_data_given(method: Method, request: GrowthRequest) -> None:
+    if method.fits and request.data is None and method.described().get("operator") is None:
+        raise DataRequired(
+            f"Method {method.name!r} learns on data; name some under data.uri.",
+            hint="Or name a fitted operator under method.operator.",
+        )
+
+
+def _read_source(storage: Storage, place: _Place) -> SourceCheckpoint:
+    with _blaming(place.field):
+        try:
+            if not _anything_at(storage, place.uri):
+                raise SourceNotFound(f"There is nothing at {place.uri}; give the folder of a checkpoint.")
+            return read_source(Folder(storage, place.uri))
+        except NotFound as error:
+            raise SourceNotFound(str(error)) from error
+
+
+def _check_inputs_exist(places: dict[str, _Place], storage: Storage) -> None:
+    if (data := places.get("data")) is not None:
+        with _blaming(data.field):
+            if not _anything_at(storage, data.uri):
+                raise InvalidData(f"There is no data at {data.uri}; upload it first.", field=data.field)
+    if (operator := places.get("operator")) is not None:
+        with _blaming(operator.field):
+            if not storage.exists(operator.uri):
+                raise InvalidOperator(f"There is no operator file at {operator.uri}; give the URI of a fitted one.")
+
+
+def _check_output_free(places: dict[str, _Place], storage: Storage) -> None:
+    output = places["output"]
+    for name in ("source", "data", "operator"):
+        read = places.get(name)
+        if read is not None and (output.uri.is_within(read.uri) or read.uri.is_within(output.uri)):
+            raise OutputOverlaps(f"The output {output.uri} and {read.field} {read.uri} overlap; write elsewhere.")
+    with _blaming(output.field):
+        if _anything_at(storage, output.uri):
+            raise OutputExists(f"There is something at {output.uri} already; choose an empty prefix, or empty it.")
+
+
+def _anything_at(storage: Storage, uri: Uri) -> bool:
+    """Whether there is an object of this name, or any below it."""
+    return next(iter(storage.list(uri)), None) is not None or (bool(uri.key) and storage.exists(uri))
+
+
+@contextmanager
+def _blaming(field: str) -> Iterator[None]:
+    """Names the field of the request whose URI a store refused."""
+    try:
+        yield
+    except Unavailable as error:
+        raise StorageSilent(error, field) from error
+    except StorageError as error:
+        raise StorageRefused(error, field) from error
