@@ -21,6 +21,7 @@ StorageUri = Annotated[
 Size = Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE)]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,63}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
+MethodName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
@@ -37,7 +38,7 @@ class Method(BaseModel):
 
     __pydantic_extra__: dict[str, JsonValue]
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
+    name: MethodName
     """One of the names that `GET /methods` lists."""
 
     @property
@@ -93,7 +94,7 @@ class GrowthRequest(_Closed):
     """An empty prefix; the grown checkpoint is written there in Hugging Face layout."""
     target: Annotated[dict[str, Size], Field(max_length=32)]
     """Sizes under the family's own Hugging Face config keys; what is left out is derived (see `POST /plan`)."""
-    method: Annotated[Method, BeforeValidator(_named, json_schema_input_type=str | Method)]
+    method: Annotated[Method, BeforeValidator(_named, json_schema_input_type=MethodName | Method)]
     """`"hypercloning"` is short for `{"name": "hypercloning"}`."""
     data: Data | None = None
     """Needed by methods that fit; without it, verification reads seeded random token ids and reports no loss."""

@@ -3,6 +3,8 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response, status
+from pydantic import StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
 from jobs.schema import GrowthRequest, Job, Plan
 from service.auth import CurrentCaller, ProtectedRoute
@@ -22,12 +24,9 @@ _HEADERS: dict[str, Any] = {
 }
 
 IdempotencyKey = Annotated[
-    str | None,
+    Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")] | SkipJsonSchema[None],
     Header(
         alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
         description="The same key with the same body gives the same job, for a day; with another body it is refused.",
     ),
 ]

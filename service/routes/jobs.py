@@ -1,6 +1,7 @@
 """Jobs of the caller: list, read, wait, cancel, events. Another owner's job is not found, like one that is not."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.sse import EventSourceResponse
 from pydantic import AwareDatetime, BeforeValidator, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
 from jobs.errors import JobNotFound
 from jobs.listing import Filter
@@ -25,22 +27,25 @@ MAX_WAIT_SECONDS = 60
 MAX_JOBS = 200
 MAX_EVENTS = 1000
 LABEL_PATTERN = r"^[A-Za-z0-9._/-]{1,63}=[^\x00-\x1f]{0,256}$"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def _written_out(value: object) -> object:
     # Pydantic alone would take a bare number for seconds since 1970.
-    if isinstance(value, str) and value.lstrip("+-").replace(".", "", 1).isdecimal():
+    if isinstance(value, str) and not _DATE.match(value):
         raise ValueError("it must be a moment such as 2026-01-31T12:00:00Z")
     return value
 
 
+# A parameter that is left out has no value; the text `null` is none either.
+LeftOut = SkipJsonSchema[None]
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 # Only told here, so that the job store has the one sentence about a cursor that is none.
 _JOB_CURSOR = {"pattern": f"^{JOB_ID.pattern}$"}
 _EVENT_CURSOR = {"pattern": f"^{EVENT_ID.pattern}$"}
 
 JobId = Annotated[str, Path(max_length=64)]
-IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", description="ETags that the client has.")]
+IfNoneMatch = Annotated[str | LeftOut, Header(alias="If-None-Match", description="ETags that the client has.")]
 _ETAG: dict[str, Any] = {"ETag": {"description": "Of this state of the job.", "schema": {"type": "string"}}}
 
 
@@ -60,16 +65,16 @@ def _pair(label: str) -> tuple[str, str]:
 def list_jobs(
     caller: CurrentCaller,
     parts: SharedParts,
-    status: Annotated[Status | None, Query()] = None,
-    method: Annotated[str | None, Query(max_length=40)] = None,
+    status: Annotated[Status | LeftOut, Query()] = None,
+    method: Annotated[str | LeftOut, Query(max_length=40)] = None,
     label: Annotated[
         list[Annotated[str, StringConstraints(pattern=LABEL_PATTERN)]],
         Query(max_length=MAX_LABELS, description="`name=value`; of several, each must hold."),
     ] = [],  # noqa: B006
-    created_from: Annotated[Moment | None, Query(description="Not before this moment.")] = None,
-    created_before: Annotated[Moment | None, Query(description="Before this moment.")] = None,
+    created_from: Annotated[Moment | LeftOut, Query(description="Not before this moment.")] = None,
+    created_before: Annotated[Moment | LeftOut, Query(description="Before this moment.")] = None,
     cursor: Annotated[
-        str | None,
+        str | LeftOut,
         Query(max_length=64, description="`next_cursor` of the page before.", json_schema_extra=_JOB_CURSOR),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_JOBS)] = 50,
@@ -145,7 +150,7 @@ async def read_events(
     parts: SharedParts,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
     last_event_id: Annotated[
-        str | None,
+        str | LeftOut,
         Header(
             alias="Last-Event-ID",
             max_length=64,
@@ -154,7 +159,7 @@ async def read_events(
         ),
     ] = None,
     after: Annotated[
-        str | None,
+        str | LeftOut,
         Query(
             max_length=64,
             description="Only events after this one; goes before Last-Event-ID.",

@@ -76,6 +76,7 @@ def test_filters(client: TestClient, submit: Submit, store: JobStore) -> None:
         ({"created_from": "2026-01-01T00:00:00"}, "invalid_request"),
         ({"created_from": "yesterday"}, "invalid_request"),
         ({"created_before": "-31872.5"}, "invalid_request"),
+        ({"created_before": "1.5e-273"}, "invalid_request"),
     ],
 )
 def test_queries_that_can_not_be_used(client: TestClient, params: dict[str, str], code: str) -> None:
