@@ -220,10 +220,12 @@ class JobStore:
         before = self.now() - kept_seconds * 1_000_000
         with reaching_redis():
             ids: Any = self._client.zrangebyscore(self.keys.ended, "-inf", before, start=0, num=limit)
-        for job in self._read(ids):
-            indexes = self.keys.fixed_indexes(job.owner, job.request.method.name, job.request.labels)
-            self._on_job("forget", job.id, more_keys=indexes)
-        return len(ids)
+        return sum(map(self._forget, self._read(ids)))
+
+    def _forget(self, job: Job) -> bool:
+        indexes = self.keys.fixed_indexes(job.owner, job.request.method.name, job.request.labels)
+        outcome, *_ = self._on_job("forget", job.id, more_keys=indexes)
+        return bool(outcome == "ok")
 
     # For operators
 

@@ -1,7 +1,7 @@
 -- KEYS[15...]: the indexes that never change.
 local status = field('status')
-if not TERMINAL[status] then
-  return {'live'}
+if not status then
+  return {'not_found'}
 end
 redis.call('DEL', RECORD, EVENTS)
 redis.call('ZREM', ENDED, ID)

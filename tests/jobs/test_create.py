@@ -1,15 +1,18 @@
 """Submitting: what is recorded, and that one key makes one job."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redis
 
 from jobs.errors import IdempotencyConflict, JobNotFound
 from jobs.schema import EventKind, Status
+from jobs.settings import SharedSettings
 from jobs.store import JobStore
 from tests.jobs.conftest import StoreFactory
-from tests.jobs.samples import FAILURE, PLAN, request, running, submit, wait_until
+from tests.jobs.samples import FAILURE, PLAN, RESULT, request, running, submit, wait_until
 
 
 def test_a_new_job_is_what_was_submitted(store: JobStore) -> None:
@@ -110,3 +113,16 @@ def test_ended_jobs_are_forgotten_after_their_time(store_with: StoreFactory) -> 
     with pytest.raises(JobNotFound):
         store.get(ended.id)
     assert store.forget_ended() == 0
+
+
+def test_nothing_stays_of_forgotten_jobs(store_with: StoreFactory, settings: SharedSettings, namespace: str) -> None:
+    store = store_with(record_retention_seconds=1, idempotency_seconds=1)
+    for number in range(30):
+        job = submit(store, request(labels={"team": "nlp", "number": str(number)}), owner=f"owner-{number % 3}")
+        store.claim(job.id, "worker-1")
+        store.finish(job.id, 1, (RESULT, FAILURE, None)[number % 3])
+    time.sleep(1.1)
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(lambda _: store.forget_ended(), range(8))) == 30
+    with redis.Redis.from_url(settings.redis_url) as client:
+        wait_until(lambda: not list(client.scan_iter(match=f"{namespace}:*")))

@@ -113,6 +113,13 @@ def test_a_release_sent_twice_is_one_release(store: JobStore) -> None:
     assert store.release(job.id, 1, counts=False) == store.release(job.id, 1, counts=False)
 
 
+def test_a_released_job_waits_as_if_new(store: JobStore) -> None:
+    job = running(store)
+    store.update(job.id, 1, stage=Stage.FITTING, progress=0.5)
+    back = store.release(job.id, 1, counts=True)
+    assert (back.status, back.stage, back.progress, back.queue_position) == (Status.QUEUED, None, 0.0, 0)
+
+
 def test_of_many_endings_at_once_one_wins(store: JobStore) -> None:
     job = running(store)
     outcomes: list[Result | Failure | None] = [RESULT, FAILURE, None]

@@ -52,6 +52,14 @@ def test_a_lost_message_is_sent_again(store: JobStore, celery: Celery) -> None:
     assert waiting_messages(celery) == 1
 
 
+def test_a_lost_message_is_no_longer_counted_on(store: JobStore, celery: Celery) -> None:
+    job = submit(store)
+    enqueue(celery, store, job.id)
+    assert store.republish(1, silent_seconds=0) == [job.id]
+    assert store.published_jobs() == 0
+    assert store.take_due() == [job.id]
+
+
 def test_jobs_that_only_wait_long_get_no_second_message(store: JobStore, celery: Celery) -> None:
     for _ in range(5):
         enqueue(celery, store, submit(store).id)
