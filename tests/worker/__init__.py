@@ -1,0 +1,1 @@
+"""The worker, as real processes between a real Valkey and real stores."""

@@ -1,0 +1,45 @@
+"""A job run in the test's own process, with something done at chosen moments of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jobs.schema import FitPoint, GrowthRequest, Result, Stage
+from tests.worker.farm import Farm
+from worker.messages import Work
+from worker.run import run_job
+
+
+def nothing() -> None:
+    return
+
+
+@dataclass
+class Moments:
+    """A `worker.run.Report` that remembers, and calls the test back."""
+
+    on_stage: dict[Stage, Callable[[], object]] = field(default_factory=dict)
+    before_commit: Callable[[], object] = nothing
+    stages: list[Stage] = field(default_factory=list)
+    fractions: list[float] = field(default_factory=list)
+    points: list[FitPoint] = field(default_factory=list)
+
+    def stage(self, stage: Stage) -> None:
+        self.stages.append(stage)
+        self.on_stage.get(stage, nothing)()
+
+    def progress(self, fraction: float) -> None:
+        self.fractions.append(fraction)
+
+    def fitted(self, point: FitPoint) -> None:
+        self.points.append(point)
+
+    def ask_to_commit(self) -> None:
+        self.before_commit()
+
+
+def run_attempt(
+    farm: Farm, request: GrowthRequest, moments: Moments | None = None, *, job_id: str = "job-1", attempt: int = 1
+) -> Result:
+    """One attempt, without a record, a queue or a child."""
+    work = Work(job_id=job_id, attempt=attempt, request=request, plan=None)
+    return run_job(work, farm.storage, farm.settings, moments or Moments())

@@ -1,0 +1,106 @@
+"""`grow run`: the same job without a service, in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from jobs.schema import Job, Status
+from tests.worker.checks import logits
+from worker.local import run
+
+COMMAND = "import typer; from worker.local import run; typer.run(run)"
+
+
+@pytest.fixture
+def request_file(tmp_path: Path, llama: Path) -> Path:
+    told = {
+        "source": f"file://{llama}",
+        "output": f"file://{tmp_path}/output",
+        "target": {"hidden_size": 64, "num_hidden_layers": 4},
+        "method": "hypercloning",
+    }
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(told))
+    return path
+
+
+def changed(path: Path, **changes: Any) -> Path:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return path
+
+
+def start(path: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, str(path), *options],
+        env={**os.environ, "GROW_STATE_URI": f"file://{path.parent}/state"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def grow_run(path: Path, *options: str) -> tuple[int, str, str]:
+    process = start(path, *options)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def test_the_client_finds_it() -> None:
+    (entry,) = entry_points(group="grow.commands", name="run")
+    assert entry.load() is run
+
+
+def test_a_job_in_this_process(request_file: Path, tmp_path: Path, llama: Path) -> None:
+    code, out, _ = grow_run(request_file, "--json")
+    job = Job.model_validate_json(out)
+    assert (code, job.status) == (0, Status.SUCCEEDED)
+    torch.testing.assert_close(logits(tmp_path / "output"), logits(llama), rtol=0, atol=5e-5)
+
+    code, out, _ = grow_run(request_file, "--json")
+    job = Job.model_validate_json(out)
+    assert (code, job.status) == (1, Status.FAILED)
+    assert job.error is not None
+    assert job.error.code == "output_exists"
+    assert (tmp_path / "output" / "config.json").exists()
+
+
+def test_a_refused_request(request_file: Path, tmp_path: Path) -> None:
+    code, out, _ = grow_run(changed(request_file, target={"hidden_size": 16}), "--json")
+    told = json.loads(out)
+    assert (code, told["status"], told["error"]["code"]) == (2, "failed", "impossible_target")
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize("body", ['{"source": 1}', "no json", '{"wide": true}'])
+def test_what_is_no_request(tmp_path: Path, body: str) -> None:
+    path = tmp_path / "request.json"
+    path.write_text(body)
+    code, out, err = grow_run(path)
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_stopped_by_a_signal(request_file: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data.txt"
+    data.write_text("a model grows by copying what it knows\n" * 2000)
+    method = {"name": "ligo", "steps": 100_000}
+    path = changed(request_file, method=method, data={"uri": f"file://{data}", "sequence_length": 32})
+    with start(path, "--json") as process:
+        assert process.stderr is not None
+        assert "step 0" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        out, _ = process.communicate(timeout=30)
+    assert time.monotonic() - started < 5
+    assert (process.returncode, Job.model_validate_json(out).status) == (3, Status.CANCELLED)
+    assert not list((tmp_path / "output").glob("*"))

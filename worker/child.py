@@ -1,0 +1,110 @@
+"""The process that does a job's work: `python -m worker.child`, started by the worker and never outliving it.
+
+It has its own process group, and gives back whatever memory it took when it ends. All it knows of the job comes on
+standard input; everything that is printed goes to standard error, because standard output is the worker's.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from typing import BinaryIO, NoReturn
+
+import structlog
+from pydantic import BaseModel
+
+from jobs.schema import FitPoint, Stage
+from worker.logs import configure_logs
+from worker.messages import GO, STOPPED_EXIT_CODE, Failed, Fitted, MayCommit, Progressed, Succeeded, Work
+from worker.settings import WorkerSettings, open_storage
+
+PR_SET_PDEATHSIG = 1
+TOLD_SECONDS = 0.5
+
+
+class Worker:
+    """The worker as the child sees it; a `worker.run.Report`."""
+
+    def __init__(self, told: BinaryIO) -> None:
+        self._told = told
+        self._granted = threading.Semaphore(0)
+        self._stage = Stage.PLANNING
+        self._progress_at = self._point_at = 0.0
+        threading.Thread(target=self._listen, name="worker", daemon=True).start()
+
+    def stage(self, stage: Stage) -> None:
+        self._stage = stage
+        self._progress_at = 0.0
+        self.progress(0.0)
+
+    def progress(self, fraction: float) -> None:
+        """Tells at most two a second; so does `fitted`, and every held-out loss besides."""
+        if (now := time.monotonic()) >= self._progress_at:
+            self._progress_at = now + TOLD_SECONDS
+            self.tell(Progressed(stage=self._stage, progress=fraction))
+
+    def fitted(self, point: FitPoint) -> None:
+        if (now := time.monotonic()) >= self._point_at or point.held_out_loss is not None:
+            self._point_at = now + TOLD_SECONDS
+            self.tell(Fitted(point=point))
+
+    def ask_to_commit(self) -> None:
+        """Returns when the worker still holds the job; where it does not, this process ends instead."""
+        self.tell(MayCommit())
+        self._granted.acquire()
+
+    def tell(self, message: BaseModel) -> None:
+        self._told.write(message.model_dump_json().encode() + b"\n")
+        self._told.flush()
+
+    def _listen(self) -> None:
+        # Not through `sys.stdin`: a thread that waits inside of it aborts the interpreter's own end.
+        while os.read(0, len(GO)):
+            self._granted.release()
+        # The worker is gone, and with it whoever could stop what this process has started.
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Reads the work, does it, tells how it ended."""
+    _die_with_parent()
+    signal.signal(signal.SIGTERM, _stop)
+    settings = WorkerSettings()
+    configure_logs(settings.log_format)
+    told = _take_standard_output()
+    work = Work.model_validate_json(sys.stdin.buffer.readline())
+    worker = Worker(told)
+    structlog.contextvars.bind_contextvars(job=work.job_id, attempt=work.attempt)
+    worker.tell(_ending(work, settings, worker))
+
+
+def _ending(work: Work, settings: WorkerSettings, worker: Worker) -> Succeeded | Failed:
+    # Late, because torch takes seconds to import and the worker waits to hand over the work.
+    from worker.failures import concluded
+    from worker.run import run_job
+
+    outcome = concluded(lambda: run_job(work, open_storage(settings), settings, worker))
+    return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
+
+
+def _die_with_parent() -> None:
+    # The end of standard input tells the same, but is heard only between two calls into torch.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _take_standard_output() -> BinaryIO:
+    told = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return told
+
+
+def _stop(_number: int, _frame: object) -> NoReturn:
+    # An exception, so that uploads are aborted on the way out.
+    sys.exit(STOPPED_EXIT_CODE)
+
+
+if __name__ == "__main__":
+    main()

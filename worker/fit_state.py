@@ -1,0 +1,45 @@
+"""Where a fit stands, kept beside the jobs' outputs, so that the next attempt goes on instead of starting again."""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+
+from storage import NotFound, ObjectInfo, ObjectStore, Uri
+
+
+class FitStates:
+    """The state of one job's fit; of another version of what the job reads there is none."""
+
+    def __init__(self, store: ObjectStore, folder: Uri, reads: list[Uri]) -> None:
+        versions = [[str(info.uri), info.etag] for uri in reads for info in _objects(store, uri)]
+        digest = sha256(json.dumps(versions).encode()).hexdigest()
+        self._store = store
+        self._uri = folder.join(f"fit-{digest[:16]}.safetensors")
+
+    def load(self) -> bytes | None:
+        """The state saved last; None where there is none."""
+        try:
+            return self._store.read(self._uri)
+        except NotFound:
+            return None
+
+    def save(self, state: bytes) -> None:
+        self._store.put(self._uri, state)
+
+
+def state_folder(state_uri: str, job_id: str) -> Uri:
+    """All that a job keeps between its attempts lies here."""
+    return Uri.parse(state_uri).join(job_id)
+
+
+def forget(store: ObjectStore, folder: Uri) -> None:
+    """Deletes what a job that has ended kept."""
+    for info in store.list(folder):
+        store.delete(info.uri)
+
+
+def _objects(store: ObjectStore, uri: Uri) -> Iterator[ObjectInfo]:
+    try:
+        yield store.head(uri)
+    except NotFound:
+        yield from store.list(uri)

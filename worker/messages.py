@@ -1,0 +1,58 @@
+"""What the worker and the child that does its work say to each other: one JSON object a line.
+
+The child's standard input takes a `Work` and, later, one `GO` for each commit it asks for; its end means that the
+worker is gone. On its standard output the child tells how it gets on and, as its last word, how it ended.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from jobs.schema import Failure, FitPoint, GrowthRequest, Plan, Result, Stage
+
+GO = b"go\n"
+STOPPED_EXIT_CODE = 143
+"""Of a child that ended because of SIGTERM."""
+
+
+class Work(BaseModel):
+    """One attempt at a job."""
+
+    job_id: str
+    attempt: int
+    request: GrowthRequest
+    plan: Plan | None
+    """As the service made it; None where there was no service."""
+
+
+class Progressed(BaseModel):
+    kind: Literal["progressed"] = "progressed"
+    stage: Stage
+    progress: float
+
+
+class Fitted(BaseModel):
+    kind: Literal["fitted"] = "fitted"
+    point: FitPoint
+
+
+class MayCommit(BaseModel):
+    """Asks whether the lease still holds; answered by `GO`, or by the end."""
+
+    kind: Literal["may_commit"] = "may_commit"
+
+
+class Succeeded(BaseModel):
+    kind: Literal["succeeded"] = "succeeded"
+    result: Result
+
+
+class Failed(BaseModel):
+    kind: Literal["failed"] = "failed"
+    failure: Failure
+    transient: bool
+    """Whether another attempt may succeed with nothing changed by anyone."""
+
+
+Message = Annotated[Progressed | Fitted | MayCommit | Succeeded | Failed, Field(discriminator="kind")]
+MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)

@@ -1,0 +1,77 @@
+"""The README.md of a grown checkpoint: where it comes from, what growth did to it, how to load it."""
+
+import json
+
+from growth.plan import GrowthPlan
+from jobs.schema import GrowthRequest
+
+PRESERVING = (
+    "Growth by this method is *function-preserving*: the grown model computes what the source computes, up to the "
+    "rounding of {dtype}. Its new weights hold no new knowledge; they are room for further training to use."
+)
+NOT_PRESERVING = (
+    "Growth by this method is *not* function-preserving: the grown model starts near the source, but does not compute "
+    "the same function. It is a starting point for training, not a finished model."
+)
+POOLING = (
+    "\nThe source is a sentence-transformers model. Its modules (`modules.json`, pooling, dense layers) are left out, "
+    "because they name the source's width; pool the hidden states as the source's own card says.\n"
+)
+# A head decides by which class a model is loaded; a model without one is loaded by AutoModel.
+LOADERS = (
+    ("ForCausalLM", "AutoModelForCausalLM"),
+    ("LMHeadModel", "AutoModelForCausalLM"),
+    ("ForMaskedLM", "AutoModelForMaskedLM"),
+    ("ForSequenceClassification", "AutoModelForSequenceClassification"),
+    ("ForTokenClassification", "AutoModelForTokenClassification"),
+    ("ForQuestionAnswering", "AutoModelForQuestionAnswering"),
+    ("ForPreTraining", "AutoModelForPreTraining"),
+)
+
+
+def model_card(request: GrowthRequest, plan: GrowthPlan, *, sentence_transformer: bool) -> str:
+    """Markdown; the same in every attempt at a job, so what was measured stands in the manifest instead."""
+    meaning = (PRESERVING if plan.function_preserving else NOT_PRESERVING).format(dtype=plan.dtype)
+    loader = _loader(plan.source.model_class)
+    name = request.output.rstrip("/").rpartition("/")[2]
+    return f"""---
+library_name: transformers
+tags: [model-growth, {plan.source.architecture.model_type}, {plan.method.name}]
+---
+
+# {name}
+
+A {plan.source.model_class or plan.source.architecture.model_type} grown from the checkpoint at `{request.source}`.
+
+{_sizes_table(plan)}
+
+Method: `{json.dumps(plan.method.described(), sort_keys=True)}`, seed {plan.seed}, written in {plan.dtype}.
+
+{meaning}
+{_notes(plan)}{POOLING if sentence_transformer else ""}
+## Load it
+
+```python
+from transformers import AutoTokenizer, {loader}
+
+tokenizer = AutoTokenizer.from_pretrained("path/to/{name}")
+model = {loader}.from_pretrained("path/to/{name}")
+```
+
+`growth.json` holds the request and the plan, `model.safetensors.index.json` the SHA-256 of every file and what was
+measured of the fit and the verification.
+"""
+
+
+def _sizes_table(plan: GrowthPlan) -> str:
+    source, target = plan.source.sizes.as_dict(), plan.target.sizes.as_dict()
+    rows = [f"| {size} | {source[size]} | {target[size]} |" for size in source]
+    return "\n".join(["| size | source | target |", "|---|---|---|", *rows])
+
+
+def _notes(plan: GrowthPlan) -> str:
+    return "".join(["\n", *(f"- {note}\n" for note in plan.notes)]) if plan.notes else ""
+
+
+def _loader(model_class: str) -> str:
+    return next((loader for ending, loader in LOADERS if model_class.endswith(ending)), "AutoModel")

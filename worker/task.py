@@ -1,0 +1,71 @@
+"""The Celery task, and what a worker's processes do when they start and when they are told to leave.
+
+Told to leave (SIGTERM), Celery's main process stops taking messages and waits for its pool process, which would go on
+with an hour's job. So it passes the word on, with a signal that Celery itself leaves alone; the pool process stops its
+child and gives the job back. A SIGTERM to every process of the worker at once, as systemd sends it, means the same.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+
+from billiard import active_children
+from celery import shared_task
+from celery.exceptions import Reject
+from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+
+from jobs.queue import TASK_NAME
+from jobs.store import JobStore
+from worker.attempt import work_on
+from worker.logs import configure_logs
+from worker.settings import WorkerSettings, open_storage
+
+LEAVE = signal.SIGUSR2
+
+leaving = threading.Event()
+"""Of this process: set once, when it is told to leave."""
+
+
+@shared_task(name=TASK_NAME)  # type: ignore[untyped-decorator]
+def run_job(job_id: str) -> None:
+    """One attempt at the job; whatever comes of it is in the job's record."""
+    if leaving.is_set():
+        raise Reject("the worker is leaving", requeue=True)
+    settings = WorkerSettings()
+    with _heeding_sigterm(), closing(JobStore(settings)) as store:
+        work_on(job_id, settings, store, open_storage(settings), leaving)
+
+
+def _configure_logs(**_: object) -> None:
+    configure_logs(WorkerSettings().log_format)
+
+
+def _listen(**_: object) -> None:
+    signal.signal(LEAVE, _leave)
+
+
+def _pass_on(**_: object) -> None:
+    for process in active_children():
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, LEAVE)
+
+
+@contextmanager
+def _heeding_sigterm() -> Iterator[None]:
+    # billiard's own handler would raise SystemExit wherever the task happens to be.
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(_number: int, _frame: object) -> None:
+    leaving.set()
+
+
+setup_logging.connect(_configure_logs)
+worker_process_init.connect(_listen)
+worker_shutting_down.connect(_pass_on)
