@@ -10,7 +10,7 @@ from growth.fit import Fit, FitOutcome, FitState, Point
 from growth.operators.ligo import Ligo
 from growth.plan import GrowthPlan
 from jobs.schema import FitPoint, FitReport
-from worker.data import Corpus
+from worker.corpus import Corpus
 from worker.modules import build_module
 
 

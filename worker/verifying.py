@@ -10,7 +10,7 @@ from growth.fit import Batch
 from growth.plan import GrowthPlan
 from growth.verify import compare
 from jobs.schema import Verification
-from worker.data import Corpus
+from worker.corpus import Corpus
 from worker.modules import build_module, fill_module
 
 _SEQUENCES, _LENGTH = 2, 64
