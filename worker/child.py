@@ -25,7 +25,7 @@ TOLD_SECONDS = 0.5
 
 
 class Worker:
-    """The worker as the child sees it; a `worker.run.Report`."""
+    """The worker as the child sees it; a `worker.report.Report`."""
 
     def __init__(self, told: BinaryIO) -> None:
         self._told = told

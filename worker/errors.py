@@ -2,7 +2,8 @@
 
 WorkerError
 ├── OutputExists    the output holds what this job did not write
-└── SourceChanged   the source is no longer the one that the job was planned for
+├── SourceChanged   the source is no longer the one that the job was planned for
+└── FitDiverged     the loss of a fit is no longer a number
 """
 
 
@@ -24,3 +25,9 @@ class SourceChanged(WorkerError):
     code = "source_changed"
     field = "/source"
     hint = "Submit the job again: its plan is then made for the source as it is now."
+
+
+class FitDiverged(WorkerError):
+    code = "fit_diverged"
+    field = "/method"
+    hint = "Lower the method's learning rates, or look for what is unusual in the data."

@@ -22,7 +22,8 @@ from worker.fit_state import forget, state_folder
 from worker.logs import configure_logs
 from worker.messages import Failed, Work
 from worker.output import Output
-from worker.run import plan_of, run_job
+from worker.planning import plan_of
+from worker.run import run_job
 from worker.settings import WorkerSettings, open_storage
 
 OWNER = "local"
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 
 
 class Bar:
-    """A `worker.run.Report` on the terminal."""
+    """A `worker.report.Report` on the terminal."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar

@@ -78,11 +78,13 @@ class Child:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            # Without its end a line is half of one, of a child that was killed as it wrote.
-            if line.endswith(b"\n"):
-                self._heard.put(MESSAGE.validate_json(line))
-        self._heard.put(None)
+        try:
+            for line in self._process.stdout:
+                # Without its end a line is half of one, of a child that was killed as it wrote.
+                if line.endswith(b"\n"):
+                    self._heard.put(MESSAGE.validate_json(line))
+        finally:
+            self._heard.put(None)
 
     def _signal(self, number: signal.Signals) -> None:
         # The group outlives its leader where the child had children.

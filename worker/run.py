@@ -1,76 +1,25 @@
 """One job, top to bottom: plan, fit, expand, verify, commit."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from math import isfinite
 
-from growth.checkpoint import CheckpointReader
-from growth.errors import InvalidData
 from growth.expand import expand
-from growth.operators import parse_method
-from growth.operators.artefact import load_operator, save_operator
+from growth.operators.artefact import save_operator
 from growth.operators.ligo import Ligo
 from growth.operators.operator import GrowthOperator
-from growth.plan import GrowthPlan, make_plan
-from growth.source import SourceCheckpoint, read_source
-from jobs.schema import FitPoint, GrowthRequest, Plan, Result, Stage
-from storage import Storage, Uri
+from jobs.schema import FitPoint, Result, Stage, Verification
+from storage import Storage, Uri, WrittenObject
 from storage.folder import Folder
 from worker.commit import Fitted, Grown, commit
-from worker.corpus import Corpus
-from worker.data import load_corpus
-from worker.errors import SourceChanged
+from worker.errors import FitDiverged
 from worker.fit_state import FitStates, state_folder
 from worker.fitting import fit_operator, pick_device
 from worker.messages import Work
 from worker.output import Output
+from worker.planning import Opened, open_inputs
+from worker.report import Report, Stages
 from worker.settings import WorkerSettings
 from worker.verifying import verify_output
 from worker.written import written_reader
-
-VERIFIED_BATCH = 8
-
-
-class Report(Protocol):
-    """Whom a job tells how it gets on; each may raise to stop it."""
-
-    def stage(self, stage: Stage) -> None: ...
-
-    def progress(self, fraction: float) -> None:
-        """Of the present stage."""
-
-    def fitted(self, point: FitPoint) -> None: ...
-
-    def ask_to_commit(self) -> None:
-        """Called directly before the manifest is put; returns only where the job is still ours."""
-
-
-class Stages:
-    """Tells each stage as it begins, and measures it."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: Stage) -> Iterator[None]:
-        self._report.stage(stage)
-        started = time.monotonic()
-        yield
-        self.seconds[stage] = round(time.monotonic() - started, 3)
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A job whose every input has been looked at."""
-
-    plan: GrowthPlan
-    reader: CheckpointReader
-    operator: GrowthOperator | None
-    """None where it is to be fitted."""
-    corpus: Corpus | None
 
 
 def run_job(work: Work, storage: Storage, settings: WorkerSettings, report: Report) -> Result:
@@ -78,107 +27,81 @@ def run_job(work: Work, storage: Storage, settings: WorkerSettings, report: Repo
 
     Raises what `worker.failures` lists.
     """
-    request, stages = work.request, Stages(report)
-    output = Output(storage, Uri.parse(request.output), work.job_id)
-    source = Folder(storage, Uri.parse(request.source))
-    device = pick_device() if settings.device == "auto" else settings.device
-    with stages(Stage.PLANNING):
-        if (committed := output.committed()) is not None:
-            return committed
-        output.clear(attempts_before=work.attempt > 1)
-        opened = _open(work, storage, source)
-    plan, operator, fitted, verification = opened.plan, opened.operator, None, None
-    if operator is None:
-        with stages(Stage.FITTING):
-            operator, fitted = _fit(work, opened, storage, settings, output, report, device)
-    with stages(Stage.EXPANDING):
-        shards = expand(
-            plan, operator, opened.reader, output.opener(work.attempt, len(plan.shards)), report.progress, device
+    return _Run(work, storage, settings, report).result()
+
+
+class _Run:
+    def __init__(self, work: Work, storage: Storage, settings: WorkerSettings, report: Report) -> None:
+        self._work = work
+        self._storage = storage
+        self._settings = settings
+        self._report = report
+        self._source = Folder(storage, Uri.parse(work.request.source))
+        self._output = Output(storage, Uri.parse(work.request.output), work.job_id)
+        self._device = pick_device() if settings.device == "auto" else settings.device
+
+    def result(self) -> Result:
+        request, stage = self._work.request, Stages(self._report)
+        with stage(Stage.PLANNING):
+            if (committed := self._output.committed()) is not None:
+                return committed
+            self._output.clear(attempts_before=self._work.attempt > 1)
+            opened = open_inputs(self._work, self._storage, self._source)
+        operator, fitted, verification = opened.operator, None, None
+        if operator is None:
+            with stage(Stage.FITTING):
+                operator, fitted = self._fit(opened)
+        with stage(Stage.EXPANDING):
+            shards = self._expand(opened, operator)
+        if request.verify:
+            with stage(Stage.VERIFYING):
+                verification = self._verify(opened, shards)
+        with stage(Stage.COMMITTING):
+            grown = Grown(shards, fitted, verification, stage.seconds)
+            result = self._commit(opened, grown)
+        return result.model_copy(update={"stage_seconds": stage.seconds})
+
+    def _fit(self, opened: Opened) -> tuple[GrowthOperator, Fitted]:
+        assert isinstance(opened.plan.method, Ligo)
+        assert opened.corpus is not None
+        steps = opened.plan.method.steps
+
+        def on_point(point: FitPoint) -> None:
+            _check_finite(point)
+            self._report.fitted(point)
+            self._report.progress(point.step / steps)
+
+        outcome, told = fit_operator(
+            opened.plan,
+            opened.reader,
+            opened.corpus,
+            self._fit_states(),
+            on_point,
+            checkpoint_seconds=self._settings.fit_checkpoint_seconds,
+            device=self._device,
         )
-    if request.verify:
-        with stages(Stage.VERIFYING):
-            written = written_reader(Folder(storage, output.uri), shards)
-            verification = verify_output(plan, opened.reader, written, opened.corpus, device=device)
-    with stages(Stage.COMMITTING):
-        grown = Grown(shards, fitted, verification, stages.seconds)
-        result = commit(output, work.attempt, request, plan, source, grown, report.ask_to_commit)
-    return result.model_copy(update={"stage_seconds": stages.seconds})
+        name = self._output.operator_name(self._work.attempt)
+        return outcome.operator, Fitted(self._output.put(name, save_operator(outcome.operator, opened.plan)), told)
+
+    def _fit_states(self) -> FitStates:
+        request, folder = self._work.request, state_folder(self._settings.state_uri, self._work.job_id)
+        assert request.data is not None
+        return FitStates(self._storage, folder, [Uri.parse(request.source), Uri.parse(request.data.uri)])
+
+    def _expand(self, opened: Opened, operator: GrowthOperator) -> list[WrittenObject]:
+        open_shard = self._output.opener(self._work.attempt, len(opened.plan.shards))
+        return expand(opened.plan, operator, opened.reader, open_shard, self._report.progress, self._device)
+
+    def _verify(self, opened: Opened, shards: list[WrittenObject]) -> Verification:
+        written = written_reader(Folder(self._storage, self._output.uri), shards)
+        return verify_output(opened.plan, opened.reader, written, opened.corpus, device=self._device)
+
+    def _commit(self, opened: Opened, grown: Grown) -> Result:
+        work, report = self._work, self._report
+        return commit(self._output, work.attempt, work.request, opened.plan, self._source, grown, report.ask_to_commit)
 
 
-def plan_of(request: GrowthRequest, checkpoint: SourceCheckpoint) -> GrowthPlan:
-    """The plan of a request for this source. Raises GrowthError."""
-    return make_plan(
-        checkpoint.config,
-        checkpoint.tensors,
-        request.target,
-        parse_method({"name": request.method.name, **request.method.options}),
-        dtype=request.dtype,
-        seed=request.seed,
-        max_shard_bytes=request.max_shard_bytes,
-    )
-
-
-def _open(work: Work, storage: Storage, source: Folder) -> Opened:
-    request = work.request
-    plan = plan_of(request, read_source(source))
-    _check_unchanged(work.plan, plan)
-    return Opened(
-        plan,
-        CheckpointReader(source, plan.source_tensors),
-        _closed_form(plan, storage),
-        _corpus(request, plan, storage, source),
-    )
-
-
-def _check_unchanged(planned: Plan | None, plan: GrowthPlan) -> None:
-    found = Plan.model_validate(plan.summary())
-    if planned is not None and (planned.source, planned.target) != (found.source, found.target):
-        raise SourceChanged("The source is another model now than when the job was submitted.")
-
-
-def _closed_form(plan: GrowthPlan, storage: Storage) -> GrowthOperator | None:
-    if not isinstance(plan.method, Ligo):
-        return plan.operator
-    if plan.method.operator is None:
-        return None
-    return load_operator(storage.read(Uri.parse(plan.method.operator)), plan)
-
-
-def _corpus(request: GrowthRequest, plan: GrowthPlan, storage: Storage, source: Folder) -> Corpus | None:
-    if request.data is None:
-        return None
-    batch = plan.method.batch_size if isinstance(plan.method, Ligo) else VERIFIED_BATCH
-    return load_corpus(storage, request.data, source, plan.source, batch_size=batch, seed=request.seed)
-
-
-def _fit(
-    work: Work,
-    opened: Opened,
-    storage: Storage,
-    settings: WorkerSettings,
-    output: Output,
-    report: Report,
-    device: str,
-) -> tuple[GrowthOperator, Fitted]:
-    plan, data = opened.plan, work.request.data
-    assert isinstance(plan.method, Ligo)
-    if opened.corpus is None or data is None:
-        raise InvalidData(f"Method {plan.method.name!r} learns on data; name some under data.uri.")
-    steps = plan.method.steps
-    reads = [Uri.parse(work.request.source), Uri.parse(data.uri)]
-
-    def on_point(point: FitPoint) -> None:
-        report.fitted(point)
-        report.progress(point.step / steps)
-
-    outcome, told = fit_operator(
-        plan,
-        opened.reader,
-        opened.corpus,
-        FitStates(storage, state_folder(settings.state_uri, work.job_id), reads),
-        on_point,
-        checkpoint_seconds=settings.fit_checkpoint_seconds,
-        device=device,
-    )
-    written = output.put(output.operator_name(work.attempt), save_operator(outcome.operator, plan))
-    return outcome.operator, Fitted(written, told)
+def _check_finite(point: FitPoint) -> None:
+    losses = [loss for loss in (point.loss, point.held_out_loss) if loss is not None]
+    if not all(map(isfinite, losses)):
+        raise FitDiverged(f"The fit diverged: at step {point.step} its loss is not finite.")

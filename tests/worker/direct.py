@@ -15,7 +15,7 @@ def nothing() -> None:
 
 @dataclass
 class Moments:
-    """A `worker.run.Report` that remembers, and calls the test back."""
+    """A `worker.report.Report` that remembers, and calls the test back."""
 
     on_stage: dict[Stage, Callable[[], object]] = field(default_factory=dict)
     before_commit: Callable[[], object] = nothing

@@ -18,7 +18,7 @@ from storage import Storage, Uri
 from storage.folder import Folder
 from tests.servers import RedisServer, S3Server
 from tests.worker.processes import WorkerProcess, wait_until, worker_process
-from worker.run import plan_of
+from worker.planning import plan_of
 from worker.settings import WorkerSettings, open_storage
 
 TARGET = {"hidden_size": 64, "num_hidden_layers": 4}

@@ -32,11 +32,6 @@ class WorkerProcess:
             _signal(pid, signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, seconds: float) -> int:
-        """SIGTERM to the main process alone; its exit code."""
-        self.process.terminate()
-        return self.process.wait(seconds)
-
 
 @contextmanager
 def worker_process(environment: dict[str, str], log: Path) -> Iterator[WorkerProcess]:

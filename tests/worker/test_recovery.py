@@ -4,10 +4,12 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from jobs.errors import NotClaimable
 from jobs.schema import EventKind, Job, Stage, Status
 from storage import Uri
-from tests.servers import S3Server, plain_client
+from tests.servers import RedisServer, S3Server, plain_client, valkey_server
 from tests.storage.proxy import Proxy
 from tests.tiny import tiny_llama
 from tests.worker.checks import check_output, logits
@@ -107,21 +109,45 @@ def test_the_child_dies_with_its_worker(make_farm: MakeFarm, proxied: S3Server, 
     gate.open()
 
 
+@pytest.mark.parametrize("told", ["the main process", "every process"])
 def test_a_worker_told_to_leave_gives_its_job_back(
-    make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path
+    make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path, told: str
 ) -> None:
+    """SIGTERM as Docker and Kubernetes send it, and as systemd does; the attempt is not counted."""
     farm = make_farm(proxied, max_attempts=1)
     gate = Gate(proxy, "PUT", SECOND_SHARD)
     job = farm.submit(farm.request(farm.upload(llama), **SHARDED))
     with farm.worker() as worker:
         gate.wait()
-        assert worker.stop(seconds=8) == 0
+        pids = worker.tree()
+        signal_all(pids[:1] if told == "the main process" else pids, signal.SIGTERM)
+        assert worker.process.wait(8) == 0
         assert farm.store.get(job.id).status is Status.QUEUED
+        assert not any(map(alive, pids))
     gate.open()
     with farm.worker():
         ended = farm.wait_for(job, Status.SUCCEEDED)
     assert ended.attempt == 2
     check_output(farm, ended)
+
+
+def test_redis_may_be_away_for_a_while(
+    make_farm: MakeFarm, redis: RedisServer, proxied: S3Server, proxy: Proxy, llama: Path, tmp_path: Path
+) -> None:
+    """It is killed and comes back with its data; the attempt goes on, commits and is recorded."""
+    farm = make_farm(proxied)
+    gate = Gate(proxy, "PUT", SECOND_SHARD)
+    job = farm.submit(farm.request(farm.upload(llama), **SHARDED))
+    with farm.worker() as worker:
+        gate.wait()
+        os.kill(redis.pid, signal.SIGKILL)
+        gate.open()
+        wait_until(lambda: b"does not answer" in worker.log.read_bytes())
+        with valkey_server(tmp_path / "valkey", port=redis.port):
+            ended = farm.wait_for(job, Status.SUCCEEDED)
+            assert ended.attempt == 1
+            check_output(farm, ended)
+            worker.kill()
 
 
 def test_an_attempt_that_lost_its_lease_writes_nothing_more(

@@ -1,0 +1,58 @@
+"""docs/deploying.md lists every setting with its default, and its examples make what the service reads."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import TypeAdapter
+from pydantic_core import PydanticUndefined
+
+from jobs.settings import SharedSettings
+from service.settings import ApiKey, ServiceSettings
+from tests.deploy.manifests import BASE, variables_of
+from tests.docs.pages import blocks, sections
+from worker.settings import WorkerSettings
+
+(ROWS,) = [section.rows() for section in sections("docs/deploying.md") if section.heading == "Settings"]
+CLASSES = {"both": (ServiceSettings, WorkerSettings), "service": (ServiceSettings,), "worker": (WorkerSettings,)}
+
+
+def test_every_setting_is_listed_once() -> None:
+    listed = [variable for variable, *_ in ROWS]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == variables_of(ServiceSettings) | variables_of(WorkerSettings)
+    shared = {variable for variable, reader, *_ in ROWS if reader == "both"}
+    assert variables_of(SharedSettings) <= shared
+
+
+@pytest.mark.parametrize(("variable", "reader", "default"), [row[:3] for row in ROWS])
+def test_readers_and_defaults_are_the_settings_own(variable: str, reader: str, default: str) -> None:
+    name = variable.removeprefix("GROW_").lower()
+    read_by = {kind for kind in (ServiceSettings, WorkerSettings) if variable in variables_of(kind)}
+    assert read_by == set(CLASSES[reader])
+    (own,) = {kind.model_fields[name].default for kind in read_by}
+    if own is PydanticUndefined:
+        assert default.startswith("a folder")
+    else:
+        assert default == ("" if own in (None, ()) else str(own))
+
+
+def test_the_shell_makes_a_key(tmp_path: Path) -> None:
+    (shell,) = blocks("docs/deploying.md", "bash")
+    made = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    key = made.stdout.strip().removeprefix("GROW_API_KEY=")
+    (entry,) = TypeAdapter(tuple[ApiKey, ...]).validate_json((tmp_path / "api_keys.json").read_bytes())
+    assert len(key) >= 32
+    assert entry.key_sha256 == hashlib.sha256(key.encode()).hexdigest()
+
+
+def test_the_overlay_names_what_the_base_has() -> None:
+    (example,) = blocks("docs/deploying.md", "yaml")
+    overlay, base = yaml.safe_load(example), yaml.safe_load((BASE / "kustomization.yaml").read_text())
+    assert {image["name"] for image in overlay["images"]} == {image["name"] for image in base["images"]}
+    deployed = {resource["metadata"]["name"] for resource in yaml.safe_load_all((BASE / "worker.yaml").read_text())}
+    assert {scaled["name"] for scaled in overlay["replicas"]} == deployed

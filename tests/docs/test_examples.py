@@ -1,0 +1,122 @@
+"""Every example of the pages, run as it stands against a real service."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from client import GrowClient
+from client.connection import DEFAULT_URL
+from growth.operators import parse_method
+from jobs.schema import GrowthRequest, Job, Status
+from tests.client.grow_up import GROW, grow_up
+from tests.docs.pages import PAGES, ROOT, blocks
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+PATIENCE_SECONDS = 150.0
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with grow_up(tmp_path_factory.mktemp("up")) as running:
+        yield running.url
+
+
+@pytest.fixture
+def placed(models: Path, url: str) -> Callable[[str], str]:
+    """An example with the models and the service where they are in this test."""
+    return lambda text: text.replace("/models/", f"{models}/").replace(DEFAULT_URL, url)
+
+
+@pytest.fixture
+def run(tmp_path: Path, url: str, placed: Callable[[str], str]) -> Callable[..., str]:
+    """Runs an example in an empty folder and gives what it printed."""
+
+    def run(*command: str) -> str:
+        environment = {**os.environ, "GROW_URL": url, "PATH": f"{GROW.parent}:{os.environ['PATH']}"}
+        *program, text = command
+        done = subprocess.run(
+            [*program, placed(text)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def _requests() -> Iterator[dict[str, Any]]:
+    for file in PAGES:
+        for text in blocks(str(file.relative_to(ROOT)), "json"):
+            found = json.loads(text)
+            if "source" in found:
+                yield found
+
+
+def _only_job(url: str, output: str) -> Job:
+    with GrowClient(url) as grow:
+        (job,) = [job for job in grow.jobs() if job.request.output.endswith(output)]
+        return grow.wait(job.id, PATIENCE_SECONDS, check=True)
+
+
+def _is_exact(job: Job) -> bool:
+    assert job.result is not None
+    verified = job.result.verification
+    assert verified is not None
+    assert verified.max_logit_difference is not None
+    assert verified.max_logit is not None
+    return verified.max_logit_difference <= 5e-5 * verified.max_logit
+
+
+def test_every_request_is_one() -> None:
+    requests = list(_requests())
+    assert len(requests) >= 2
+    for found in requests:
+        request = GrowthRequest.model_validate(found)
+        parse_method({"name": request.method.name, **request.method.options})
+
+
+def test_readme_in_its_order(
+    run: Callable[..., str], placed: Callable[[str], str], url: str, models: Path, tmp_path: Path
+) -> None:
+    (request,) = blocks("README.md", "json")
+    (tmp_path / "request.json").write_text(placed(request))
+    (shell,) = blocks("README.md", "bash")
+    submit, load = blocks("README.md", "python")
+
+    told = run("bash", "-euo", "pipefail", "-c", shell)
+    assert '"function_preserving":true' in told
+    assert '"status":"queued"' in told
+    assert "hypercloning" in told
+    assert _is_exact(_only_job(url, "/large"))
+    grown: Any = AutoModelForCausalLM.from_pretrained(models / "large")
+    assert (grown.config.hidden_size, grown.config.num_hidden_layers) == (512, 8)
+
+    told = run(sys.executable, "-c", submit)
+    assert "parameters" in told
+    assert "committing" in told
+    assert _only_job(url, "/large-lemon").status is Status.SUCCEEDED
+    run(sys.executable, "-c", load)
+
+
+def test_operator_made_by_hand(
+    run: Callable[..., str], placed: Callable[[str], str], url: str, models: Path, tmp_path: Path
+) -> None:
+    (make,) = blocks("docs/operator-format.md", "python")
+    run(sys.executable, "-c", make)
+    (request,) = blocks("docs/operator-format.md", "json")
+    with GrowClient(url) as grow:
+        job = grow.wait(grow.submit(json.loads(placed(request))).id, PATIENCE_SECONDS, check=True)
+    assert _is_exact(job)
+    grown: Any = AutoModelForCausalLM.from_pretrained(models / "wide")
+    assert grown.config.intermediate_size == 512

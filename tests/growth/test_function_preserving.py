@@ -1,0 +1,161 @@
+"""What a method calls function-preserving computes the source's function in stock transformers, and what the maths
+does not allow is refused.
+
+The table of who reaches which target is written down from the maths (residual stream under its norm, attention, depth),
+never asked of the code.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from growth.errors import ImpossibleTarget
+from growth.operators.method import Nested
+from tests.growth.folders import write_grown
+from tests.growth.growing import Target, build, difference, grown_tensors, load, outputs, relative_difference
+from tests.growth.variants import VARIANTS, Sources
+
+METHODS: Mapping[str, Nested] = {
+    "hypercloning": "hypercloning",
+    "hypercloning+noise": {"name": "hypercloning", "snr_db": 10},
+    "lemon": "lemon",
+    "net2net": "net2net",
+    "identity": "identity",
+    "identity+lemon": {"name": "identity", "width": "lemon"},
+    "identity+hypercloning": {"name": "identity", "width": "hypercloning"},
+}
+
+NOBODY: frozenset[str] = frozenset()
+PADS = frozenset({"lemon", "net2net", "identity+lemon"})
+WIDENS = frozenset(METHODS) - {"identity"}
+EVERYBODY = frozenset(METHODS)
+
+# Who reaches a target exactly: in pre-LN families, in post-LN ones. Copies of `hidden` are exact at whole multiples
+# alone, padding at any ratio but not under post-LN, where no block can be an identity either.
+ANY_FAMILY: Mapping[str, tuple[Target, frozenset[str], frozenset[str]]] = {
+    "2x": ({"hidden_size": 64}, WIDENS, WIDENS),
+    "3x": ({"hidden_size": 96}, WIDENS, WIDENS),
+    "fractional": ({"hidden_size": 48}, PADS, NOBODY),
+    "intermediate": ({"intermediate_size": 200}, WIDENS, WIDENS),
+    "2x-odd-intermediate": ({"hidden_size": 64, "intermediate_size": 301}, WIDENS, WIDENS),
+    "depth-2x": ({"num_hidden_layers": 4}, EVERYBODY, NOBODY),
+    "depth-2.5x": ({"num_hidden_layers": 5}, EVERYBODY, NOBODY),
+    "2x-and-depth": ({"hidden_size": 64, "num_hidden_layers": 3}, WIDENS, NOBODY),
+    "fractional-and-depth": ({"hidden_size": 48, "num_hidden_layers": 5}, PADS, NOBODY),
+}
+LEARNED_POSITIONS: Mapping[str, tuple[Target, frozenset[str], frozenset[str]]] = {
+    "head_dim-2x": ({"hidden_size": 64, "num_attention_heads": 4}, WIDENS, WIDENS),
+    "head_dim-1.5x": ({"hidden_size": 48, "num_attention_heads": 4}, PADS, NOBODY),
+    "heads-and-head_dim": ({"hidden_size": 96, "num_attention_heads": 6}, WIDENS, WIDENS),
+    "heads-2x-head_dim-1.5x": ({"hidden_size": 96, "head_dim": 12}, WIDENS, WIDENS),
+}
+ROTARY: Mapping[str, tuple[Target, frozenset[str], frozenset[str]]] = {
+    "heads": ({"num_attention_heads": 8}, WIDENS, WIDENS),
+    "heads-kept-kv": ({"num_attention_heads": 16, "num_key_value_heads": 4}, WIDENS, WIDENS),
+    "kv_heads": ({"num_key_value_heads": 4}, WIDENS, WIDENS),
+    "3x-smaller-groups": ({"hidden_size": 96, "num_attention_heads": 24, "num_key_value_heads": 6}, WIDENS, WIDENS),
+    "fractional-kv": ({"hidden_size": 48, "num_attention_heads": 12, "num_key_value_heads": 4}, PADS, NOBODY),
+    "head_dim": ({"head_dim": 32}, NOBODY, NOBODY),
+}
+# The variant has as many key/value heads already.
+NO_GROWTH = {("llama-mha", "kv_heads")}
+
+
+def targets_of(family: str) -> Mapping[str, tuple[Target, frozenset[str], frozenset[str]]]:
+    return {**ANY_FAMILY, **(ROTARY if family == "llama" else LEARNED_POSITIONS)}
+
+
+def cases(*, exact: bool, methods: frozenset[str] = EVERYBODY) -> list[Any]:
+    return list(_cases(exact, methods))
+
+
+def _cases(exact: bool, methods: frozenset[str]) -> Iterator[Any]:
+    for family, variants in VARIANTS.items():
+        for variant, (name, (target, pre, post)) in product(variants, targets_of(family).items()):
+            reached = post if family == "bert" else pre
+            for method in sorted(methods & reached if exact else methods - reached):
+                if (variant, name) not in NO_GROWTH and not _same_as_alone(method, target):
+                    yield pytest.param(variant, target, METHODS[method], id=f"{variant}-{name}-{method}")
+
+
+def _same_as_alone(method: str, target: Target) -> bool:
+    """A depth method with a width method beside it is that width method where no layer is added."""
+    return "identity+" in method and "num_hidden_layers" not in target
+
+
+@pytest.mark.parametrize(("variant", "target", "method"), cases(exact=True))
+def test_same_function_in_float64(sources: Sources, variant: str, target: Target, method: Nested) -> None:
+    source = sources(variant)
+    plan = source.plan(target, method, seed=3)
+    assert plan.function_preserving
+    summary = plan.summary()
+    assert summary["target"]["parameters"] > summary["source"]["parameters"]
+    assert difference(source.outputs, outputs(build(plan, grown_tensors(plan, source.reader)))) <= 1e-9
+
+
+@pytest.mark.parametrize(
+    ("variant", "target", "method"), cases(exact=True, methods=frozenset({"hypercloning+noise", "lemon"}))
+)
+def test_written_folder_loads_with_the_same_function(
+    sources: Sources, tmp_path: Path, variant: str, target: Target, method: Nested
+) -> None:
+    source = sources(variant, torch.float32)
+    plan = source.plan(target, method, max_shard_bytes=100_000)
+    assert len(plan.shards) > 1
+    model, report = load(write_grown(plan, source.reader, tmp_path / "grown"))
+    assert not any(report.values()), report
+    assert model.dtype is torch.float32
+    assert all(getattr(model.config, key, size) == size for key, size in target.items())
+    assert relative_difference(source.outputs, outputs(model)) <= 5e-5
+
+
+@pytest.mark.parametrize(("variant", "target", "method"), cases(exact=False))
+def test_impossible_targets_are_refused_with_the_nearest(
+    sources: Sources, variant: str, target: Target, method: Nested
+) -> None:
+    source = sources(variant)
+    with pytest.raises(ImpossibleTarget) as refused:
+        source.plan(target, method)
+    nearest = refused.value.nearest
+    assert nearest
+    assert source.plan(source.standard(target) | nearest, method).function_preserving
+
+
+@pytest.mark.parametrize("variant", ["bert", "gpt2", "llama"])
+@pytest.mark.parametrize(
+    ("target", "method"),
+    [
+        pytest.param({"hidden_size": 64}, "pad", id="pad"),
+        pytest.param({"hidden_size": 64}, "bert2bert", id="bert2bert"),
+        pytest.param({"hidden_size": 64}, "random", id="random"),
+        pytest.param({"num_hidden_layers": 4}, "stack", id="stack"),
+        pytest.param({"num_hidden_layers": 4}, "interpolate", id="interpolate"),
+        pytest.param({"num_hidden_layers": 4}, {"name": "lemon", "depth": "stack"}, id="lemon-stack"),
+    ],
+)
+def test_other_functions_are_not_called_preserved(
+    sources: Sources, variant: str, target: Target, method: Nested
+) -> None:
+    source = sources(variant)
+    plan = source.plan(target, method)
+    assert not plan.function_preserving
+    assert difference(source.outputs, outputs(build(plan, grown_tensors(plan, source.reader)))) > 1e-3
+
+
+@pytest.mark.parametrize("init", ["pad", "lemon"])
+def test_a_fit_promises_nothing_before_it_ran(sources: Sources, init: str) -> None:
+    method = {"name": "ligo", "init": init}
+    assert not sources("llama").plan({"hidden_size": 64}, method).function_preserving
+
+
+@pytest.mark.parametrize("method", ["stack", "interpolate"])
+@pytest.mark.parametrize("variant", ["bert", "gpt2", "llama"])
+def test_a_depth_order_that_adds_no_layer_keeps_what_the_width_keeps(
+    sources: Sources, variant: str, method: str
+) -> None:
+    plan = sources(variant).plan({"hidden_size": 64}, {"name": method, "width": "hypercloning"})
+    assert plan.function_preserving

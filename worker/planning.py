@@ -1,0 +1,76 @@
+"""The planning stage: every input of a job looked at, so that what is wrong with one is told before hours of work."""
+
+from dataclasses import dataclass
+
+from growth.checkpoint import CheckpointReader
+from growth.errors import InvalidData
+from growth.operators import parse_method
+from growth.operators.artefact import load_operator
+from growth.operators.ligo import Ligo
+from growth.operators.operator import GrowthOperator
+from growth.plan import GrowthPlan, make_plan
+from growth.source import SourceCheckpoint, read_source
+from jobs.schema import GrowthRequest, Plan
+from storage import ObjectStore, Uri
+from storage.folder import Folder
+from worker.corpus import Corpus
+from worker.data import load_corpus
+from worker.errors import SourceChanged
+from worker.messages import Work
+
+VERIFIED_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the later stages work on."""
+
+    plan: GrowthPlan
+    reader: CheckpointReader
+    operator: GrowthOperator | None
+    """None where it is to be fitted, on the corpus."""
+    corpus: Corpus | None
+
+
+def open_inputs(work: Work, store: ObjectStore, source: Folder) -> Opened:
+    """The job's plan and inputs. Raises GrowthError, StorageError, SourceChanged."""
+    plan = plan_of(work.request, read_source(source))
+    _check_unchanged(work.plan, plan)
+    operator, corpus = _operator(plan, store), _corpus(work.request, plan, store, source)
+    if operator is None and corpus is None:
+        raise InvalidData(f"Method {plan.method.name!r} learns on data; name some under data.uri.")
+    return Opened(plan, CheckpointReader(source, plan.source_tensors), operator, corpus)
+
+
+def plan_of(request: GrowthRequest, checkpoint: SourceCheckpoint) -> GrowthPlan:
+    """The plan of a request for this source. Raises GrowthError."""
+    return make_plan(
+        checkpoint.config,
+        checkpoint.tensors,
+        request.target,
+        parse_method({"name": request.method.name, **request.method.options}),
+        dtype=request.dtype,
+        seed=request.seed,
+        max_shard_bytes=request.max_shard_bytes,
+    )
+
+
+def _check_unchanged(planned: Plan | None, plan: GrowthPlan) -> None:
+    found = Plan.model_validate(plan.summary())
+    if planned is not None and (planned.source, planned.target) != (found.source, found.target):
+        raise SourceChanged("The source is another model now than when the job was submitted.")
+
+
+def _operator(plan: GrowthPlan, store: ObjectStore) -> GrowthOperator | None:
+    if not isinstance(plan.method, Ligo):
+        return plan.operator
+    if plan.method.operator is None:
+        return None
+    return load_operator(store.read(Uri.parse(plan.method.operator)), plan)
+
+
+def _corpus(request: GrowthRequest, plan: GrowthPlan, store: ObjectStore, source: Folder) -> Corpus | None:
+    if request.data is None:
+        return None
+    batch = plan.method.batch_size if isinstance(plan.method, Ligo) else VERIFIED_BATCH
+    return load_corpus(store, request.data, source, plan.source, batch_size=batch, seed=request.seed)

@@ -1,0 +1,37 @@
+"""How a job tells how it gets on, to whomever: a worker over a pipe, or a terminal."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from jobs.schema import FitPoint, Stage
+
+
+class Report(Protocol):
+    """Whom a job tells; each may raise to stop it."""
+
+    def stage(self, stage: Stage) -> None: ...
+
+    def progress(self, fraction: float) -> None:
+        """Of the present stage."""
+
+    def fitted(self, point: FitPoint) -> None: ...
+
+    def ask_to_commit(self) -> None:
+        """Called directly before the manifest is put; returns only where the job is still ours."""
+
+
+class Stages:
+    """Tells each stage as it begins, and measures it."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: Stage) -> Iterator[None]:
+        self._report.stage(stage)
+        started = time.monotonic()
+        yield
+        self.seconds[stage] = round(time.monotonic() - started, 3)
