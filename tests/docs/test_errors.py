@@ -20,11 +20,11 @@ from tests.docs.pages import ROOT, blocks, sections
 
 PACKAGES = ("growth", "jobs", "storage", "service", "worker")
 ROWS = [row for section in sections("docs/errors.md") for row in section.rows()]
-# Bases alone, whose codes nobody sees.
 # Where a call's positional argument is a code.
 CODE_ARGUMENT = {"Edge": 1, "make_problem": 1, "_failed": 0}
-Kind = TypeVar("Kind", bound=Exception)
+# Of bases alone, whose codes nobody sees.
 NEVER_RAISED = {"refused", "worker_error"}
+Kind = TypeVar("Kind", bound=Exception)
 
 
 def _trees() -> Iterator[ast.Module]:
@@ -62,7 +62,7 @@ def _below(kind: type[Kind]) -> Iterator[type[Kind]]:
 def _statuses() -> Mapping[str, int]:
     """The status of each code that an exception of ours is answered with."""
     statuses = {
-        edge.code or one.code: edge.status
+        edge.code or str(getattr(one, "code", "")): edge.status
         for kind, edge in EDGES.items()
         if not issubclass(kind, StorageRefused)
         for one in _below(kind)
