@@ -75,6 +75,14 @@ def _embedding(g: Model) -> Rule:
     return Rule(right=g.m("E", "hidden"), produces=1)
 
 
+def _readout(g: Model) -> Rule:
+    return Rule(right=g.m("C", "hidden"))
+
+
+def _kept(g: Model) -> Rule:
+    return Rule()
+
+
 def _gain(g: Model) -> Rule:
     return Rule(left=g.m("G", "hidden"), plus=g.fill)
 
@@ -129,7 +137,7 @@ _LLAMA = {
     **_both("model.layers.{layer}.mlp.up_proj", _E_FFN, _C_HIDDEN),
     **_both("model.layers.{layer}.mlp.down_proj", _E_HIDDEN, _C_FFN),
     "model.norm.weight": _last(_gain),
-    "lm_head.weight": lambda g: Rule(right=g.m("C", "hidden")),
+    "lm_head.weight": _readout,
 }
 _GPT2 = {
     "transformer.wte.weight": _embedding,
@@ -148,6 +156,7 @@ _GPT2 = {
     "transformer.h.{layer}.mlp.c_proj.bias": _bias(_E_HIDDEN),
     "transformer.ln_f.weight": _last(_gain),
     "transformer.ln_f.bias": _last(_shift),
+    "lm_head.weight": _readout,
 }
 _BERT = {
     "bert.embeddings.word_embeddings.weight": _embedding,
@@ -168,7 +177,10 @@ _BERT = {
     **_both("cls.predictions.transform.dense", _E_HIDDEN, _C_HIDDEN),
     "cls.predictions.transform.LayerNorm.weight": _last(_gain),
     "cls.predictions.transform.LayerNorm.bias": _last(_shift),
-    "cls.predictions.bias": lambda g: Rule(),
+    "cls.predictions.bias": _kept,
+    "cls.predictions.decoder.weight": _readout,
+    "cls.predictions.decoder.bias": _kept,
+    **_both("bert.pooler.dense", _E_HIDDEN, _C_HIDDEN),
 }
 RULES: Mapping[str, Mapping[str, Callable[[Model], Rule]]] = {"llama": _LLAMA, "gpt2": _GPT2, "bert": _BERT}
 
