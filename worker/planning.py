@@ -14,7 +14,6 @@ from jobs.schema import GrowthRequest, Plan
 from storage import ObjectStore, Uri
 from storage.folder import Folder
 from worker.corpus import Corpus
-from worker.data import load_corpus
 from worker.errors import SourceChanged
 from worker.messages import Work
 
@@ -34,12 +33,13 @@ class Opened:
 
 def open_inputs(work: Work, store: ObjectStore, source: Folder) -> Opened:
     """The job's plan and inputs. Raises GrowthError, StorageError, SourceChanged."""
-    plan = plan_of(work.request, read_source(source))
+    checkpoint = read_source(source)
+    plan = plan_of(work.request, checkpoint)
     _check_unchanged(work.plan, plan)
     operator, corpus = _operator(plan, store), _corpus(work.request, plan, store, source)
     if operator is None and corpus is None:
         raise InvalidData(f"Method {plan.method.name!r} learns on data; name some under data.uri.")
-    return Opened(plan, CheckpointReader(source, plan.source_tensors), operator, corpus)
+    return Opened(plan, CheckpointReader(source, checkpoint.tensors), operator, corpus)
 
 
 def plan_of(request: GrowthRequest, checkpoint: SourceCheckpoint) -> GrowthPlan:
@@ -72,5 +72,8 @@ def _operator(plan: GrowthPlan, store: ObjectStore) -> GrowthOperator | None:
 def _corpus(request: GrowthRequest, plan: GrowthPlan, store: ObjectStore, source: Folder) -> Corpus | None:
     if request.data is None:
         return None
+    # Late, because it takes transformers, and transformers takes its time.
+    from worker.data import load_corpus
+
     batch = plan.method.batch_size if isinstance(plan.method, Ligo) else VERIFIED_BATCH
     return load_corpus(store, request.data, source, plan.source, batch_size=batch, seed=request.seed)
