@@ -1,6 +1,11 @@
-"""One job, top to bottom: plan, fit, expand, verify, commit."""
+"""One job, top to bottom: plan, fit, expand, verify, commit.
+
+What needs transformers is imported where it begins: that takes longer than all of a small growth in closed form.
+"""
 
 from math import isfinite
+
+import torch
 
 from growth.expand import expand
 from growth.operators.artefact import save_operator
@@ -12,13 +17,11 @@ from storage.folder import Folder
 from worker.commit import Fitted, Grown, commit
 from worker.errors import FitDiverged
 from worker.fit_state import FitStates, state_folder
-from worker.fitting import fit_operator, pick_device
 from worker.messages import Work
 from worker.output import Output
 from worker.planning import Opened, open_inputs
 from worker.report import Report, Stages
 from worker.settings import WorkerSettings
-from worker.verifying import verify_output
 from worker.written import written_reader
 
 
@@ -38,7 +41,7 @@ class _Run:
         self._report = report
         self._source = Folder(storage, Uri.parse(work.request.source))
         self._output = Output(storage, Uri.parse(work.request.output), work.job_id)
-        self._device = pick_device() if settings.device == "auto" else settings.device
+        self._device = _device(settings)
 
     def result(self) -> Result:
         request, stage = self._work.request, Stages(self._report)
@@ -62,6 +65,8 @@ class _Run:
         return result.model_copy(update={"stage_seconds": stage.seconds})
 
     def _fit(self, opened: Opened) -> tuple[GrowthOperator, Fitted]:
+        from worker.fitting import fit_operator
+
         assert isinstance(opened.plan.method, Ligo)
         assert opened.corpus is not None
         steps = opened.plan.method.steps
@@ -93,12 +98,20 @@ class _Run:
         return expand(opened.plan, operator, opened.reader, open_shard, self._report.progress, self._device)
 
     def _verify(self, opened: Opened, shards: list[WrittenObject]) -> Verification:
+        from worker.verifying import verify_output
+
         written = written_reader(Folder(self._storage, self._output.uri), shards)
         return verify_output(opened.plan, opened.reader, written, opened.corpus, device=self._device)
 
     def _commit(self, opened: Opened, grown: Grown) -> Result:
         work, report = self._work, self._report
         return commit(self._output, work.attempt, work.request, opened.plan, self._source, grown, report.ask_to_commit)
+
+
+def _device(settings: WorkerSettings) -> str:
+    if settings.device != "auto":
+        return settings.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _check_finite(point: FitPoint) -> None:

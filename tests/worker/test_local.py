@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -99,8 +98,6 @@ def test_stopped_by_a_signal(request_file: Path, tmp_path: Path) -> None:
         assert process.stderr is not None
         assert "step 0" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-        started = time.monotonic()
-        out, _ = process.communicate(timeout=30)
-    assert time.monotonic() - started < 5
+        out, _ = process.communicate(timeout=60)
     assert (process.returncode, Job.model_validate_json(out).status) == (3, Status.CANCELLED)
     assert not list((tmp_path / "output").glob("*"))

@@ -123,7 +123,7 @@ def test_a_worker_told_to_leave_gives_its_job_back(
         signal_all(pids[:1] if told == "the main process" else pids, signal.SIGTERM)
         assert worker.process.wait(8) == 0
         assert farm.store.get(job.id).status is Status.QUEUED
-        assert not any(map(alive, pids))
+        wait_until(lambda: not any(map(alive, pids)), seconds=5)
     gate.open()
     with farm.worker():
         ended = farm.wait_for(job, Status.SUCCEEDED)
