@@ -2,13 +2,14 @@
 
 Tensors, S and T being the source's and the target's size of an axis, L_S and L_T their layers:
 
-    axes/<key>/<map>            float32 [T, S]   a dense map: expand, contract, seen or gain
+    axes/<key>/<map>            float32 [T, S]   a dense map: expand, contract, seen or gain; float64 where it was
+                                                 fitted on weights stored so
     axes/<key>/<map>.index      int64 [T]        a sparse map: the source unit behind each row, -1 none, -2 the mean
     axes/<key>/<map>.weight     float64 [T]      its weight
     axes/<key>/new              bool [T]         units that are not a source unit in its own place
     axes/<key>/gain_fill        float64 [T]      added to grown gains (optional)
     frame/<axis>/...            as axes/         the closed-form maps behind the residual
-    depth/<key>                 float32 [L_T, L_S]
+    depth/<key>                 float32 [L_T, L_S], or float64
     next_depth                  float32 [L_T, L_S]  (optional)
 
 `<key>` is an axis label, or `label@module` for one module; of a depth matrix a parameter's name with `{layer}`, or `*`
@@ -27,9 +28,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from growth.axes import axis_sizes
 from growth.errors import InvalidOperator
+from growth.operators.belonging import check_belongs
 from growth.operators.dense import DenseDepth, DenseMap, depth_matrix
-from growth.operators.maps import MAP_NAMES, AxisMap, LinearMap, Selection
+from growth.operators.maps import MAP_NAMES, MEAN, AxisMap, LinearMap, Selection
 from growth.operators.operator import DepthMap, DepthMatrix, GrowthOperator, Noise, NoiseKind
 from growth.plan import GrowthPlan
 
@@ -43,9 +46,9 @@ def save_operator(operator: GrowthOperator, plan: GrowthPlan) -> bytes:
         for key, axis_map in axes.items():
             tensors |= _axis_tensors(f"{part}/{key}", axis_map)
     for key, depth in operator.depth.items():
-        tensors[f"depth/{key}"] = depth_matrix(depth).float()
+        tensors[f"depth/{key}"] = depth_matrix(depth)
     if operator.next_depth is not None:
-        tensors["next_depth"] = depth_matrix(operator.next_depth).float()
+        tensors["next_depth"] = depth_matrix(operator.next_depth)
     told = {
         "format": FORMAT,
         "model_type": plan.source.architecture.model_type,
@@ -65,16 +68,15 @@ def save_operator(operator: GrowthOperator, plan: GrowthPlan) -> bytes:
 def load_operator(data: bytes, plan: GrowthPlan) -> GrowthOperator:
     """The operator in `data`, checked to belong between the two models of `plan`.
 
-    Raises InvalidOperator where the file is no operator, or its family or sizes are others.
+    Raises InvalidOperator where the file is no operator, or its family, sizes or parts are others.
     """
     told = _told(data)
-    _check_belongs(told, plan)
+    _check_told(told, plan)
     try:
-        tensors = load(data)
-        operator = _assemble(told, tensors)
+        operator = _assemble(told, load(data), axis_sizes(plan.source.sizes))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InvalidOperator(f"The operator file is damaged ({type(error).__name__}); fit it again.") from error
-    _check_shapes(operator, plan)
+    check_belongs(operator, plan)
     return operator
 
 
@@ -108,7 +110,7 @@ def _told_noise(noise: Noise | None) -> dict[str, Any] | None:
 def _told(data: bytes) -> dict[str, Any]:
     try:
         length = int.from_bytes(data[:8], "little")
-        told = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["operator"])
+        told = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["operator"], parse_constant=_no_number)
         if told["format"] != FORMAT:
             raise ValueError(told["format"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -118,24 +120,34 @@ def _told(data: bytes) -> dict[str, Any]:
     return dict(told)
 
 
-def _check_belongs(told: Mapping[str, Any], plan: GrowthPlan) -> None:
+def _no_number(word: str) -> float:
+    raise ValueError(word)
+
+
+def _check_told(told: Mapping[str, Any], plan: GrowthPlan) -> None:
     family = plan.source.architecture.model_type
     if told.get("model_type") != family:
-        raise InvalidOperator(f"The operator was fitted for {told.get('model_type')!r}, and the source is a {family}.")
+        raise InvalidOperator(
+            f"The operator was fitted for {str(told.get('model_type'))[:80]!r}, and the source is a {family}; fit a "
+            "new one."
+        )
     for side, config in (("source", plan.source), ("target", plan.target)):
-        sizes = config.sizes.as_dict()
-        if told.get(side) != sizes:
+        if told.get(side) != config.sizes.as_dict():
             raise InvalidOperator(
-                f"The operator's {side} has other sizes than this job's; ask for {told.get(side)}, or fit a new one."
+                f"The operator's {side} has other sizes than this job's, namely {str(told.get(side))[:300]}; fit a new "
+                "one."
             )
 
 
-def _assemble(told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GrowthOperator:
+def _assemble(told: Mapping[str, Any], tensors: Mapping[str, Tensor], sizes: Mapping[str, int]) -> GrowthOperator:
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(name)
     sparse = set(told["sparse_depth"])
     keys = [name.removeprefix("depth/") for name in tensors if name.startswith("depth/")]
     noise = told["noise"]
     operator = GrowthOperator(
-        axes=_axes("axes", told, tensors),
+        axes=_axes("axes", tensors, sizes),
         depth={key: _depth(tensors[f"depth/{key}"], key in sparse) for key in keys},
         readout_scale=float(told["readout_scale"]),
         epsilon_scale=float(told["epsilon_scale"]),
@@ -148,69 +160,54 @@ def _assemble(told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GrowthO
         noise=Noise(
             kind=NoiseKind(noise["kind"]),
             seed=int(noise["seed"]),
-            order=tuple(noise["order"]),
+            order=tuple(map(int, noise["order"])),
             scale=float(noise["scale"]),
-            column_scale=dict(noise["column_scale"]),
-            frame=_axes("frame", told, tensors),
+            column_scale={axis: float(scale) for axis, scale in dict(noise["column_scale"]).items()},
+            frame=_axes("frame", tensors, sizes),
         ),
     )
 
 
-def _axes(part: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, AxisMap]:
+def _axes(part: str, tensors: Mapping[str, Tensor], sizes: Mapping[str, int]) -> dict[str, AxisMap]:
+    """The maps of one part of the file; `sizes` are the source's axis sizes."""
     keys = sorted({name.split("/")[1] for name in tensors if name.startswith(f"{part}/")})
-    return {key: _axis_map(f"{part}/{key}", key, told, tensors) for key in keys}
+    return {key: _axis_map(f"{part}/{key}", tensors, sizes[key.partition("@")[0]]) for key in keys}
 
 
-def _axis_map(prefix: str, key: str, told: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> AxisMap:
-    source_size = _source_size(key, told)
-    maps = {name: _linear_map(f"{prefix}/{name}", source_size, tensors) for name in MAP_NAMES}
+def _axis_map(prefix: str, tensors: Mapping[str, Tensor], source_size: int) -> AxisMap:
+    maps = {name: _linear_map(f"{prefix}/{name}", tensors, source_size) for name in MAP_NAMES}
     fill = tensors.get(f"{prefix}/gain_fill")
     return AxisMap(
         **maps,
-        new=tuple(tensors[f"{prefix}/new"].tolist()),
-        gain_fill=() if fill is None else tuple(fill.tolist()),
+        new=tuple(_vector(tensors[f"{prefix}/new"], torch.bool)),
+        gain_fill=() if fill is None else tuple(_vector(fill, torch.float64)),
     )
 
 
-_SIZE_OF = {
-    "hidden": "hidden_size",
-    "heads": "num_attention_heads",
-    "kv_heads": "num_key_value_heads",
-    "head_dim": "head_dim",
-    "query_dim": "head_dim",
-    "intermediate": "intermediate_size",
-}
-
-
-def _source_size(key: str, told: Mapping[str, Any]) -> int:
-    return int(told["source"][_SIZE_OF[key.partition("@")[0]]])
-
-
-def _linear_map(name: str, source_size: int, tensors: Mapping[str, Tensor]) -> LinearMap:
+def _linear_map(name: str, tensors: Mapping[str, Tensor], source_size: int) -> LinearMap:
     if name in tensors:
-        return DenseMap(tensors[name])
-    index, weight = tensors[f"{name}.index"].tolist(), tensors[f"{name}.weight"].tolist()
-    if any(not -2 <= unit < source_size for unit in index) or len(index) != len(weight):
+        return DenseMap(_matrix(tensors[name]))
+    index = _vector(tensors[f"{name}.index"], torch.int64)
+    weight = _vector(tensors[f"{name}.weight"], torch.float64)
+    if any(not MEAN <= unit < source_size for unit in index) or len(index) != len(weight):
         raise ValueError(name)
     return Selection(tuple(index), tuple(weight), source_size)
 
 
 def _depth(matrix: Tensor, sparse: bool) -> DepthMatrix:
     if not sparse:
-        return DenseDepth(matrix)
-    rows = tuple(tuple((k, float(w)) for k, w in enumerate(row) if w) for row in matrix.tolist())
+        return DenseDepth(_matrix(matrix))
+    rows = tuple(tuple((k, float(w)) for k, w in enumerate(row) if w) for row in _matrix(matrix).tolist())
     return DepthMap(rows, matrix.shape[1])
 
 
-def _check_shapes(operator: GrowthOperator, plan: GrowthPlan) -> None:
-    sizes = {"source": plan.source.sizes.as_dict(), "target": plan.target.sizes.as_dict()}
-    for key, axis_map in operator.axes.items():
-        name = _SIZE_OF[key.partition("@")[0]]
-        for map_name in MAP_NAMES:
-            linear_map = axis_map.named(map_name)
-            if (linear_map.target_size, linear_map.source_size) != (sizes["target"][name], sizes["source"][name]):
-                raise InvalidOperator(f"The operator's map axes/{key}/{map_name} has a shape that its sizes deny.")
-    layers = (plan.target.sizes.num_hidden_layers, plan.source.sizes.num_hidden_layers)
-    matrices = [*operator.depth.values(), *([operator.next_depth] if operator.next_depth else [])]
-    if not operator.depth or any((m.target_layers, m.source_layers) != layers for m in matrices):
-        raise InvalidOperator("The operator's depth matrices do not fit its numbers of layers.")
+def _matrix(tensor: Tensor) -> Tensor:
+    if tensor.ndim != 2 or not tensor.is_floating_point():
+        raise ValueError(f"{tensor.dtype} {list(tensor.shape)}")
+    return tensor
+
+
+def _vector(tensor: Tensor, dtype: torch.dtype) -> list[Any]:
+    if tensor.ndim != 1 or tensor.dtype is not dtype:
+        raise ValueError(f"{tensor.dtype} {list(tensor.shape)}")
+    return list(tensor.tolist())

@@ -1,0 +1,104 @@
+"""Whether an operator that was loaded can grow the source of a plan into its target."""
+
+from collections.abc import Iterator, Mapping
+
+from growth.axes import LAYER, Parameter, axis_sizes
+from growth.errors import InvalidOperator
+from growth.operators.maps import MAP_NAMES, MEAN, AxisMap, Selection
+from growth.operators.operator import EVERY, WRITES, DepthMap, DepthMatrix, GrowthOperator, Noise, NoiseKind
+from growth.plan import GrowthPlan
+
+
+def check_belongs(operator: GrowthOperator, plan: GrowthPlan) -> None:
+    """Raises InvalidOperator where a map has other sizes, is missing, or is named for what the model has not."""
+    _check_names(operator, plan)
+    _check_axes("axes", operator.axes, plan)
+    _check_depth(operator, plan)
+    _check_complete(operator, plan)
+    if operator.noise is not None:
+        _check_noise(operator.noise, plan)
+    if operator.epsilon_scale != plan.operator.epsilon_scale:
+        raise InvalidOperator(
+            f"The operator scales the norms' epsilon by {operator.epsilon_scale:g}, and this job's init by "
+            f"{plan.operator.epsilon_scale:g}; name the init that the operator was fitted from.",
+            field="/method/init",
+        )
+
+
+def _check_names(operator: GrowthOperator, plan: GrowthPlan) -> None:
+    """What is named for nothing would be left out in silence."""
+    named = {name: t.parameter for t in plan.tensors for name in (t.name, t.parameter.name)}
+    modules = {name.rpartition(".")[0] for name in named}
+    for key in operator.axes:
+        _, at, module = key.partition("@")
+        if at and module not in modules:
+            raise InvalidOperator(f"The operator maps axes/{key[:120]}, and the model has no such module.")
+    layered = {name for name, parameter in named.items() if parameter.layered and LAYER in name}
+    for key in operator.depth:
+        if key not in layered | {EVERY, WRITES}:
+            raise InvalidOperator(f"The operator mixes depth/{key[:120]}, and no layer has such a parameter.")
+
+
+def _check_axes(part: str, axes: Mapping[str, AxisMap], plan: GrowthPlan) -> None:
+    source, target = axis_sizes(plan.source.sizes), axis_sizes(plan.target.sizes)
+    for key, axis_map in axes.items():
+        axis = key.partition("@")[0]
+        for name in MAP_NAMES:
+            linear_map = axis_map.named(name)
+            found = (linear_map.target_size, linear_map.source_size)
+            if found != (target[axis], source[axis]):
+                raise InvalidOperator(
+                    f"The operator's map {part}/{key}/{name} is {found[0]} x {found[1]}, where the sizes of its models "
+                    f"make it {target[axis]} x {source[axis]}; fit it again."
+                )
+        if len(axis_map.new) != target[axis] or len(axis_map.gain_fill) not in (0, target[axis]):
+            raise InvalidOperator(f"The operator's {part}/{key} has not {target[axis]} units throughout; fit it again.")
+
+
+def _check_depth(operator: GrowthOperator, plan: GrowthPlan) -> None:
+    layers = (plan.target.sizes.num_hidden_layers, plan.source.sizes.num_hidden_layers)
+    for key, matrix in _depth_matrices(operator):
+        found = (matrix.target_layers, matrix.source_layers)
+        if found != layers:
+            raise InvalidOperator(
+                f"The operator's matrix {key} is {found[0]} x {found[1]}, where its models' layers make it "
+                f"{layers[0]} x {layers[1]}; fit it again."
+            )
+    if isinstance(operator.next_depth, DepthMap) and not all(operator.next_depth.rows):
+        raise InvalidOperator("The operator's matrix next_depth has a row of zeros; fit it again.")
+
+
+def _depth_matrices(operator: GrowthOperator) -> Iterator[tuple[str, DepthMatrix]]:
+    yield from ((f"depth/{key}", matrix) for key, matrix in operator.depth.items())
+    if operator.next_depth is not None:
+        yield "next_depth", operator.next_depth
+
+
+def _check_complete(operator: GrowthOperator, plan: GrowthPlan) -> None:
+    source, target = axis_sizes(plan.source.sizes), axis_sizes(plan.target.sizes)
+    for tensor in plan.tensors:
+        parameter = tensor.parameter
+        for axis in _axes(parameter):
+            if source[axis] != target[axis] and operator.axis_map(axis, parameter, tensor.layer) is None:
+                raise InvalidOperator(f"The operator has no map of {axis!r} for {tensor.name}; add axes/{axis}.")
+        writes = parameter.writes_residual and WRITES in operator.depth
+        if parameter.layered and not writes and operator.depth.keys().isdisjoint((parameter.name, EVERY)):
+            raise InvalidOperator(f"The operator has no depth matrix for {parameter.name}; add depth/{EVERY}.")
+
+
+def _axes(parameter: Parameter) -> set[str]:
+    return {axis for dim in parameter.dims for axis in dim.axes}
+
+
+def _check_noise(noise: Noise, plan: GrowthPlan) -> None:
+    _check_axes("frame", noise.frame, plan)
+    layers = range(plan.source.sizes.num_hidden_layers)
+    if len(noise.order) != plan.target.sizes.num_hidden_layers or any(layer not in layers for layer in noise.order):
+        raise InvalidOperator("The operator's noise does not name a source layer for each target layer; fit it again.")
+    if noise.kind is NoiseKind.NULL_SPACE and not all(_closed_form(axis_map) for axis_map in noise.frame.values()):
+        raise InvalidOperator("The operator's frame holds maps that no closed-form method makes; fit it again.")
+
+
+def _closed_form(axis_map: AxisMap) -> bool:
+    seen, contract = axis_map.seen, axis_map.contract
+    return isinstance(seen, Selection) and isinstance(contract, Selection) and MEAN not in seen.index
