@@ -7,11 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from growth.contraction import apply_map, apply_transposed
 from growth.errors import InvalidCheckpoint
 from growth.fit import Batch, mean_loss
-from growth.operators.dense import DenseMap
-from growth.operators.maps import LinearMap, Selection
+from growth.operators.dense import map_matrix
 from growth.plan import GrowthPlan
 
 
@@ -84,11 +82,4 @@ def _read_back(plan: GrowthPlan, hidden: Tensor) -> Tensor:
     """Hidden states as a reader of the source's units would see them."""
     if plan.source.headed or "hidden" not in plan.operator.axes:
         return hidden
-    return _transposed(hidden, plan.operator.axes["hidden"].contract)
-
-
-def _transposed(hidden: Tensor, contract: LinearMap) -> Tensor:
-    if isinstance(contract, Selection):
-        return apply_transposed(hidden, contract, hidden.ndim - 1)
-    assert isinstance(contract, DenseMap)
-    return apply_map(hidden, DenseMap(contract.matrix.T), hidden.ndim - 1)
+    return hidden @ map_matrix(plan.operator.axes["hidden"].contract).to(hidden)
