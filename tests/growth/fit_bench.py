@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from growth.fit import Batch, Fit, FitOutcome
+from growth.operators.learned import LearnedOperator
 from growth.operators.ligo import Ligo
 from growth.operators.method import Nested
+from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan
-from tests.growth.brute_force import LETTERS, RULES, BruteForce, dense
+from tests.growth.brute_force import BruteForce, dense
+from tests.growth.family_rules import LETTERS, RULES, WRITERS
 from tests.growth.growing import Source, Target
 from tests.growth.text import TextBatches, token_rows
 from tests.tiny import BERT_SPECIALS, tiny_bert, tiny_gpt2, tiny_llama
@@ -46,7 +49,7 @@ class Case:
     """Of the source's config."""
 
     def __str__(self) -> str:
-        name = self.init if isinstance(self.init, str) else self.init["name"]
+        name = self.init if isinstance(self.init, str) else "-".join(str(value) for value in self.init.values())
         sizes = "x".join(str(size) for size in self.target.values())
         return "-".join([self.family, str(name), sizes, *(key for key, value in self.options if value)])
 
@@ -60,6 +63,7 @@ CASES = [
     LLAMA_PAD_TIED,
     Case("llama", CLONING, DOUBLE, TIED),
     Case("llama", LEMON, DOUBLE, BIASED),
+    Case("llama", "hypercloning", DOUBLE, BIASED),
     Case("llama", LEMON_PADDED, HALF),
     GPT2_PAD,
     GPT2_CLONING,
@@ -112,13 +116,23 @@ class Bench:
             for letter in letters
             if axis in operator.axes
         }
-        layers, target_layers = (c.sizes.num_hidden_layers for c in (self.plan.source, self.plan.target))
         for template in RULES[family]:
-            if template.replace("{layer}", "0") in self.source and "{layer}" in template:
-                matrix = torch.zeros(target_layers, layers, dtype=torch.float64)
-                matrix[range(target_layers), [layer % layers for layer in range(target_layers)]] = 1.0
-                started[f"depth/{template}"] = matrix
+            if "{layer}" in template and template.format(layer=0) in self.source:
+                started[f"depth/{template}"] = self._start_of_depth(template)
         return started
+
+    def _start_of_depth(self, template: str) -> Tensor:
+        """Stacked layers; or identity blocks, which repeat a layer without what it writes."""
+        layers, target_layers = (c.sizes.num_hidden_layers for c in (self.plan.source, self.plan.target))
+        matrix = torch.zeros(target_layers, layers, dtype=torch.float64)
+        if "*writes" not in self.plan.operator.depth:
+            matrix[range(target_layers), [layer % layers for layer in range(target_layers)]] = 1.0
+            return matrix
+        order = [layer * layers // target_layers for layer in range(target_layers)]
+        for layer, source in enumerate(order):
+            silent = layer > 0 and order[layer - 1] == source and template.startswith(WRITERS)
+            matrix[layer, source] = 0.0 if silent else 1.0
+        return matrix
 
     def reference_loss(self, factors: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The loss of the stock module with weights that brute force has grown."""
@@ -137,13 +151,20 @@ def learned(outcome: FitOutcome, plan: GrowthPlan) -> dict[str, Tensor]:
         for axis, letters in WIDTH_FACTORS[plan.source.architecture.model_type].items()
         for letter in letters
     }
-    return found | {f"depth/{name}": depth.matrix for name, depth in operator.depth.items() if name != "*"}
+    return found | {f"depth/{name}": depth.matrix for name, depth in operator.depth.items() if "*" not in name}
 
 
 def perturbed(factors: Mapping[str, Tensor], spread: float = 0.02) -> dict[str, Tensor]:
     """Dense factors near `factors`, so that no zero hides a wrong index."""
     generator = torch.Generator().manual_seed(5)
     return {name: t + spread * torch.randn(t.shape, generator=generator, dtype=t.dtype) for name, t in factors.items()}
+
+
+def fitted(plan: GrowthPlan, dtype: torch.dtype = torch.float32) -> GrowthOperator:
+    """An operator as a fit leaves it: every factor dense, none where it started."""
+    learned = LearnedOperator(plan.operator, dict.fromkeys(tensor.parameter for tensor in plan.tensors), dtype=dtype)
+    learned.load(perturbed({name: tensor.detach() for name, tensor in learned.factors.items()}))
+    return learned.frozen()
 
 
 def quiet(_: object) -> None:
