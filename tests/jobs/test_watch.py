@@ -162,3 +162,13 @@ async def test_a_watcher_can_be_left_at_any_moment(store: JobStore, settings: Sh
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
+
+
+async def test_a_wait_that_is_woken_and_cancelled_at_once_is_cancelled() -> None:
+    changed = asyncio.Event()
+    waiting = asyncio.create_task(watch._next(changed, 30))
+    await asyncio.sleep(0.01)
+    changed.set()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
