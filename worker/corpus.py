@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -72,5 +73,6 @@ class Corpus:
 
 
 def _generator(seed: int, purpose: str) -> torch.Generator:
-    mixed = int.from_bytes(f"{seed}/{purpose}".encode(), "little") % (2**63 - 25)
-    return torch.Generator().manual_seed(mixed)
+    # Hashed, because the generator starts from the lowest 32 bits alone.
+    digest = blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
