@@ -11,7 +11,7 @@ import pytest
 from storage import Uri
 from tests.servers import RedisServer, S3Server, valkey_server
 from tests.storage.proxy import Proxy, proxy_to
-from tests.tiny import tiny_llama
+from tests.tiny import tiny_bert, tiny_gpt2, tiny_llama
 from tests.worker.farm import Farm, farm
 
 MakeFarm = Callable[..., Farm]
@@ -26,6 +26,16 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_llama(tmp_path_factory.mktemp("llama") / "source")
+
+
+@pytest.fixture(scope="session")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_gpt2(tmp_path_factory.mktemp("gpt2") / "source")
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bert(tmp_path_factory.mktemp("bert") / "source")
 
 
 def s3_root(server: S3Server) -> Uri:
