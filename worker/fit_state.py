@@ -33,9 +33,10 @@ def state_folder(state_uri: str, job_id: str) -> Uri:
 
 
 def forget(store: ObjectStore, folder: Uri) -> None:
-    """Deletes what a job that has ended kept."""
+    """Deletes what a job that has ended kept, saved whole or not."""
     for info in store.list(folder):
         store.delete(info.uri)
+    store.abort_uploads(folder)
 
 
 def _objects(store: ObjectStore, uri: Uri) -> Iterator[ObjectInfo]:
