@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Protocol
 
-import torch
-
 from growth.checkpoint import CheckpointReader
 from growth.fit import Fit, FitOutcome, FitState, Point
 from growth.operators.ligo import Ligo
@@ -52,11 +50,6 @@ def fit_operator(
         checkpoint_seconds,
     )
     return outcome, _report(outcome)
-
-
-def pick_device() -> str:
-    """`cuda` where there is one, else `cpu`."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _fit_point(point: Point) -> FitPoint:
