@@ -36,7 +36,7 @@ openapi: $(READY)
 	$(BIN)/python -m service.openapi openapi.yaml
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.expand --json benchmarks/results/expand.json
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) .demo .hypothesis .pytest_cache .mypy_cache .ruff_cache build *.egg-info

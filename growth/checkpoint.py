@@ -1,6 +1,7 @@
 """Safetensors as torch tensors: a reader that fetches one tensor at a time, a writer that puts the header first."""
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Protocol
@@ -31,12 +32,15 @@ class CheckpointReader:
         self._tensors = tensors
 
     def tensor(self, name: str) -> Tensor:
-        """The tensor `name` as it is stored, on the CPU."""
+        """The tensor `name` as it is stored, on the CPU; not to be written to."""
         info = self._tensors[name]
         if not prod(info.shape):
             return torch.empty(info.shape, dtype=TORCH_DTYPES[info.dtype])
-        data = bytearray(self._folder.read(info.file, info.start, info.nbytes))
-        return torch.frombuffer(data, dtype=TORCH_DTYPES[info.dtype]).view(info.shape)
+        data = self._folder.read(info.file, info.start, info.nbytes)
+        with warnings.catch_warnings():
+            # A copy that could be written to would cost as much memory again.
+            warnings.filterwarnings("ignore", message="The given buffer is not writable")
+            return torch.frombuffer(data, dtype=TORCH_DTYPES[info.dtype]).view(info.shape)
 
     def wide(self, name: str) -> Tensor:
         """The tensor `name` in float32, or float64 where it is stored so."""

@@ -1,0 +1,1 @@
+"""What the engine costs, as ratios to a floor measured side by side in one run."""
