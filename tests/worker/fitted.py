@@ -42,7 +42,7 @@ class Stages:
 
     @classmethod
     def of(cls, source: Path, folder: Path, target: dict[str, int], *, batch_size: int = 4, **asked: Any) -> "Stages":
-        """`asked` are options of LiGO, or another method's `name` and options; and `dtype` and the like for the plan."""
+        """`asked` are options of LiGO, or another method's `name` and options; `dtype` and the like for the plan."""
         shape = {key: asked.pop(key) for key in ("dtype", "max_shard_bytes", "seed") if key in asked}
         opened = Folder(Storage(), Uri.parse(f"file://{source}"))
         checkpoint = read_source(opened)
