@@ -10,9 +10,10 @@ from structlog.typing import Processor
 
 def configure_logs(log_format: Literal["console", "json"]) -> None:
     """Sends every log of this process to standard error; called once, by the process' main function."""
-    renderer: Processor = (
-        structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
-    )
+    # Plain tracebacks, because prettier ones show local variables, and with them secrets.
+    renderer: Processor = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    if log_format == "json":
+        renderer = structlog.processors.JSONRenderer()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
