@@ -1,0 +1,1 @@
+"""The whole service shown at work on this machine: `python -m demo`."""
