@@ -14,7 +14,8 @@ from torch import Tensor
 
 from growth.config import Sizes
 from growth.operators.operator import GrowthOperator
-from tests.growth.brute_force import LETTERS, RULES, SIZES, Model, Rule, dense
+from tests.growth.brute_force import SIZES, dense
+from tests.growth.family_rules import LETTERS, RULES, Model, Rule
 
 Letters = Mapping[str, Tensor]
 NOTHING = -1
