@@ -1,6 +1,5 @@
 """The checkpoint that is written after a fit has the loss that the fit measured last, in stock transformers."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from transformers import BertForPreTraining
 
 from growth.header import INDEX_FILE
 from jobs.schema import FitPoint
+from tests.growth.fit_bench import MAKERS
 from tests.tiny import tiny_bert, tiny_gpt2, tiny_llama
 from tests.worker.fitted import Stages
 
@@ -17,7 +17,6 @@ HALF = {"hidden_size": 48, "num_hidden_layers": 3}
 DOUBLE = {"hidden_size": 64, "num_hidden_layers": 4}
 TIED, UNTIED = {"tie_word_embeddings": True}, {"tie_word_embeddings": False}
 CLONING = {"name": "hypercloning", "snr_db": 30.0, "depth": "stack"}
-MAKERS: Mapping[str, Callable[..., Path]] = {"llama": tiny_llama, "gpt2": tiny_gpt2, "bert": tiny_bert}
 
 
 @pytest.mark.parametrize(

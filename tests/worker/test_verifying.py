@@ -14,7 +14,8 @@ from growth.verify import NotFinite
 from jobs.schema import Verification
 from storage import Storage, Uri, WrittenObject
 from storage.folder import Folder
-from tests.tiny import tiny_bert, tiny_gpt2, tiny_llama
+from tests.growth.fit_bench import MAKERS
+from tests.tiny import tiny_gpt2, tiny_llama
 from tests.worker.fitted import Stages
 from worker.verifying import verify_output
 from worker.written import written_reader
@@ -39,19 +40,20 @@ def closed_form(stages: Stages) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("source", "asked"),
+    ("family", "config", "asked"),
     [
-        ((tiny_llama, UNTIED), {}),
-        ((tiny_llama, TIED), {"max_shard_bytes": 60_000}),
-        ((tiny_gpt2, TIED), {}),
-        ((tiny_bert, TIED), {"max_shard_bytes": 60_000}),
-        ((tiny_bert, UNTIED), {}),
+        ("llama", UNTIED, {}),
+        ("llama", TIED, {"max_shard_bytes": 60_000}),
+        ("gpt2", TIED, {}),
+        ("bert", TIED, {"max_shard_bytes": 60_000}),
+        ("bert", UNTIED, {}),
     ],
-    ids=str,
 )
-def test_a_fitted_target_has_the_loss_of_its_fit(source: Any, asked: dict[str, Any], tmp_path: Path) -> None:
-    make, config = source
-    stages = Stages.of(make(tmp_path / "source", **config), tmp_path, WIDE, steps=3, depth_learning_rate=0.05, **asked)
+def test_a_fitted_target_has_the_loss_of_its_fit(
+    family: str, config: dict[str, Any], asked: dict[str, Any], tmp_path: Path
+) -> None:
+    source = MAKERS[family](tmp_path / "source", **config)
+    stages = Stages.of(source, tmp_path, WIDE, steps=3, depth_learning_rate=0.05, **asked)
     outcome, report = stages.fit()
     found = verified(stages, written := stages.write(outcome))
     assert (written / INDEX_FILE).exists() == bool(asked)
@@ -118,9 +120,8 @@ def test_an_overflow_of_float16_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "bert"])
 def test_a_model_without_a_head_is_compared_by_its_hidden_states(family: str, tmp_path: Path) -> None:
-    make: Any = {"llama": tiny_llama, "gpt2": tiny_gpt2, "bert": tiny_bert}[family]
-    target = {"hidden_size": 64}
-    stages = Stages.of(make(tmp_path / "source", headed=False), tmp_path, target, name="hypercloning")
+    source = MAKERS[family](tmp_path / "source", headed=False)
+    stages = Stages.of(source, tmp_path, {"hidden_size": 64}, name="hypercloning")
     found = verified(stages, closed_form(stages))
     assert (found.source_loss, found.target_loss) == (None, None)
     assert found.max_logit is not None
