@@ -102,10 +102,6 @@ class Parameter:
         """Shape of the tensor for the given axis sizes."""
         return tuple(dim.size(axis_sizes) for dim in self.dims)
 
-    def is_matrix(self) -> bool:
-        """Whether it multiplies activations, once per token."""
-        return self.role in (Role.LINEAR, Role.READOUT)
-
 
 @dataclass(frozen=True, slots=True)
 class Norm:
@@ -148,8 +144,6 @@ class Architecture:
     """Classes with a language-model head, whose logits a tied embedding computes."""
     objective: str = "causal_lm"
     """What the headed classes are trained on: `causal_lm` or `masked_lm`."""
-    embedding: str = ""
-    """Name of the token embedding, which a tied head shares."""
     tied_by_default: bool = False
     """What transformers takes where the config has no `tie_word_embeddings`."""
     embedding_scale: Callable[[Sizes], float] = lambda _: 1.0

@@ -4,7 +4,6 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,14 +13,6 @@ from growth.plan import DTYPE_CODES, Dtype, TargetTensor
 from growth.source import Folder
 
 TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-
-
-class Sink(Protocol):
-    """Where a shard's bytes go."""
-
-    def write(self, data: memoryview) -> None:
-        """Take the next bytes."""
-        ...
 
 
 class CheckpointReader:

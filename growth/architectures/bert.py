@@ -80,6 +80,5 @@ BERT = Architecture(
     renames=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
     headed_classes=frozenset({"BertForMaskedLM", "BertForPreTraining", "BertLMHeadModel"}),
     objective="masked_lm",
-    embedding="bert.embeddings.word_embeddings.weight",
     tied_by_default=True,
 )

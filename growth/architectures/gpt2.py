@@ -76,6 +76,5 @@ GPT2 = Architecture(
     ignored=(r"(^|\.)attn\.(masked_)?bias$",),
     tied_copies=(r"^lm_head\.weight$",),
     headed_classes=frozenset({"GPT2LMHeadModel"}),
-    embedding="transformer.wte.weight",
     tied_by_default=True,
 )

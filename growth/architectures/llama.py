@@ -64,5 +64,4 @@ LLAMA = Architecture(
     ignored=(r"(^|\.)rotary_emb\.inv_freq$",),
     tied_copies=(r"^lm_head\.weight$",),
     headed_classes=frozenset({"LlamaForCausalLM"}),
-    embedding="model.embed_tokens.weight",
 )
