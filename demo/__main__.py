@@ -17,7 +17,7 @@ from demo.language_model import train, write
 from demo.local import service
 
 FOLDER = Path(".demo").resolve()
-TRAINING_SECONDS = 60.0
+TRAINING_STEPS, TRAINING_SECONDS = 1000, 75.0
 FITTED_CHARACTERS = 600_000
 PROMPT = "The statement"
 
@@ -63,7 +63,7 @@ def _prepare(source: Path, corpus: Path, console: Console) -> None:
     corpus.mkdir()
     (corpus / "1-trained.txt").write_text(trained[:FITTED_CHARACTERS])
     (corpus / "2-held-out.txt").write_text(held_out)
-    steps = train(trained, source, TRAINING_SECONDS, console)
+    steps = train(trained, source, TRAINING_STEPS, TRAINING_SECONDS, console)
     console.print(f"Trained for {steps} steps.")
 
 

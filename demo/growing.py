@@ -17,7 +17,7 @@ from jobs.schema import Event, EventKind, FitPoint, Job, Verification
 
 TARGET = {"hidden_size": 2 * HIDDEN_SIZE, "num_hidden_layers": 2 * LAYERS}
 HELD_OUT_FRACTION = 0.2
-FIT = {"steps": 60, "batch_size": 8, "held_out_every": 10}
+FIT = {"steps": 40, "batch_size": 8, "held_out_every": 10}
 # Methods that only add layers leave the width to another one.
 WIDTH = {"width": "hypercloning"}
 METHODS: Mapping[str, dict[str, Any]] = {

@@ -22,26 +22,27 @@ WARMUP_SHARE = 0.05
 NEW_TOKENS = 100
 
 
-def train(text: str, folder: Path, seconds: float, console: Console) -> int:
-    """Trains for so many seconds, saves the model and its tokenizer in `folder`, and returns the steps it took."""
+def train(text: str, folder: Path, steps: int, seconds: float, console: Console) -> int:
+    """Trains for so many steps or seconds, whichever end first, saves model and tokenizer in `folder`; the steps."""
     torch.manual_seed(0)
     tokenizer = byte_level_tokenizer(text)
     lines = tokenizer(text.splitlines(keepends=True), return_attention_mask=False)["input_ids"]
     ids = torch.tensor([token for line in lines for token in line])
     model = LlamaForCausalLM(_config())
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1)
-    started = time.monotonic()
+    started, done = time.monotonic(), 0
     with Progress(console=console) as progress:
-        task = progress.add_task("training", total=seconds)
-        for steps, batch in enumerate(_batches(ids)):
-            elapsed = time.monotonic() - started
-            if elapsed >= seconds:
+        task = progress.add_task("training", total=1.0)
+        for batch in _batches(ids):
+            share = max(done / steps, (time.monotonic() - started) / seconds)
+            if share >= 1:
                 break
-            loss = _step(model, optimizer, batch, _learning_rate(elapsed / seconds))
-            progress.update(task, completed=elapsed, description=f"step {steps}: loss {loss:.3f}")
+            loss = _step(model, optimizer, batch, _learning_rate(share))
+            done += 1
+            progress.update(task, completed=share, description=f"step {done}: loss {loss:.3f}")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return steps
+    return done
 
 
 def write(folder: Path, prompt: str) -> str:
@@ -87,7 +88,7 @@ def _step(model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, batch: Tens
 
 
 def _learning_rate(share: float) -> float:
-    """Warm-up, then half a cosine, over the share of the time that has passed."""
+    """Warm-up, then half a cosine, over the share of the training that has passed."""
     if share < WARMUP_SHARE:
         return PEAK_LEARNING_RATE * share / WARMUP_SHARE
     return PEAK_LEARNING_RATE * (1 + cos(pi * (share - WARMUP_SHARE) / (1 - WARMUP_SHARE))) / 2
