@@ -19,6 +19,7 @@ STYLES = {
     Status.FAILED: "red",
     Status.CANCELLED: "magenta",
 }
+ID_WIDTH = 29
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -50,7 +51,11 @@ def job(found: Job) -> RenderableType:
 
 
 def jobs(found: Iterable[Job]) -> RenderableType:
-    table = Table("job", "status", "method", "created", "output", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    # An id is there to be copied: it is never cut.
+    table.add_column("job", no_wrap=True, min_width=ID_WIDTH)
+    for name in ("status", "method", "created", "output"):
+        table.add_column(name, overflow="fold")
     for one in found:
         table.add_row(one.id, _status(one), one.request.method.name, _moment(one.created_at), one.request.output)
     return table

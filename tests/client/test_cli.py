@@ -25,8 +25,8 @@ COMMANDS = ("up", "plan", "submit", "watch", "status", "wait", "cancel", "list",
 def grow(api: str) -> Grow:
     """Runs `grow` against the service."""
 
-    def run(*arguments: str, url: str = api, stdin: str | None = None) -> Result:
-        return CliRunner(env={"GROW_URL": url, "COLUMNS": "200"}).invoke(app, arguments, input=stdin)
+    def run(*arguments: str, url: str = api, stdin: str | None = None, width: int = 200) -> Result:
+        return CliRunner(env={"GROW_URL": url, "COLUMNS": str(width)}).invoke(app, arguments, input=stdin)
 
     return run
 
@@ -99,7 +99,7 @@ def test_status_and_list(grow: Grow, request_file: str, tmp_path: Path) -> None:
     assert shown.exit_code == 0
     assert "queued" in shown.stdout
     assert _lines(grow("status", job_id, "--json"))[0]["id"] == job_id
-    assert job_id in grow("list", "--status", "queued").stdout
+    assert job_id in grow("list", "--status", "queued", width=60).stdout
     assert [job["id"] for job in _lines(grow("list", "--limit", "1", "--json"))] == [job_id]
     assert _lines(grow("list", "--label", "none=such", "--json")) == []
 
