@@ -17,7 +17,7 @@ def apply_map(tensor: Tensor, linear_map: LinearMap, position: int) -> Tensor:
     """`linear_map` [T, S] applied along dimension `position` of `tensor`, whose size goes from S to T."""
     assert tensor.shape[position] == linear_map.source_size
     if isinstance(linear_map, DenseMap):
-        matrix = linear_map.matrix.to(tensor.dtype)
+        matrix = linear_map.matrix.to(tensor.device, tensor.dtype)
         product: Tensor = torch.tensordot(tensor, matrix, dims=([position], [1]))
         return product.movedim(-1, position)
     assert isinstance(linear_map, Selection)
