@@ -74,7 +74,9 @@ def flow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         storage, environment = _s3(server)
         root = Uri.parse(f"s3://{server.bucket}/flow")
     with grow_up(folder / "up", environment=environment) as running:
-        yield Flow(running.url, storage, root, folder)
+        started = Flow(running.url, storage, root, folder)
+        with started.http:
+            yield started
 
 
 def _logits(folder: Path, ids: torch.Tensor) -> torch.Tensor:

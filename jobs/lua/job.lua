@@ -86,9 +86,17 @@ local function lease(lease_seconds)
   return ends
 end
 
+-- Cancelled while no worker holds it: what dead attempts left behind goes with one more message to a worker.
+local function cancel_unheld(event)
+  move('cancelled', event)
+  if tonumber(field('attempt')) > 0 then
+    redis.call('ZADD', OUTBOX, whole(now()), ID)
+  end
+end
+
 local function give_up_attempt(reason)
   if field('cancel_requested') == '1' then
-    move('cancelled', {reason = reason})
+    cancel_unheld({reason = reason})
   else
     move('queued', {reason = reason})
   end

@@ -1,6 +1,6 @@
--- A message for the job is in the broker; it matters only while the job still waits.
+-- A message for the job is in the broker; it is missed only while the job still waits.
+redis.call('ZREM', OUTBOX, ID)
 if redis.call('ZSCORE', WAITING, ID) then
-  redis.call('ZREM', OUTBOX, ID)
   redis.call('ZADD', PUBLISHED, whole(now()), ID)
 end
 return {'ok'}

@@ -64,3 +64,15 @@ def test_an_ended_job_stays_as_it_is(store: JobStore, outcome: Result | Failure 
     job = running(store)
     ended = store.finish(job.id, 1, outcome)
     assert store.request_cancel(job.id) == ended
+
+
+def test_what_a_dead_attempt_left_of_a_cancelled_job_is_cleared_by_one_more_message(store: JobStore) -> None:
+    job = running(store)
+    store.release(job.id, 1, counts=True)
+    assert store.request_cancel(job.id).status == Status.CANCELLED
+    assert store.take_due() == [job.id]
+    store.mark_published(job.id)
+    assert store.published_jobs() == 0
+    assert store.get(job.id).status == Status.CANCELLED
+    store.forget_ended()
+    assert store.take_due() == []
