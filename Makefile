@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: setup check test test-slow demo up openapi bench clean
+.PHONY: setup check test demo up openapi bench clean
 
 setup: $(READY)
 
@@ -21,10 +21,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
-
-test-slow: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu"
 
 demo: $(READY)
 	$(BIN)/python -m demo

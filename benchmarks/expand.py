@@ -86,6 +86,7 @@ def main() -> None:
         measured = [_measure(index, case, Path(folder, str(index)), given.rounds) for index, case in enumerate(CASES)]
     told = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__, "rounds": given.rounds}
     if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps({**told, "cases": [asdict(m) for m in measured]}, indent=1) + "\n")
     for m in measured:
         print(
