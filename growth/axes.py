@@ -132,8 +132,8 @@ class Architecture:
     """Name of the base model inside the headed classes: checkpoints may carry it or not."""
     ignored: tuple[str, ...] = ()
     """Regular expressions of buffers that old checkpoints carry and stock transformers ignores."""
-    tied_copies: tuple[str, ...] = ()
-    """Regular expressions of tensors that a tied head repeats; stock transformers ties them again on loading."""
+    tied_copies: Mapping[str, str] = field(default_factory=dict)
+    """Tensors that repeat another one where the head is tied; stock transformers ties them again on loading."""
     renames: tuple[tuple[str, str], ...] = ()
     """Old names of tensors: regular expression and replacement."""
     headed_classes: frozenset[str] = field(default_factory=frozenset)

@@ -9,6 +9,7 @@ from torch import Tensor
 from growth.apply import Grower
 from growth.axes import Parameter
 from growth.checkpoint import CheckpointReader, raw_bytes, shard_header
+from growth.errors import InvalidCheckpoint
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan, TargetTensor
 from growth.residual import Fetch
@@ -36,8 +37,10 @@ def expand(
 
     `open_shard(index, nbytes)` opens a sink for exactly that many bytes. `on_progress` takes the share of the bytes
     written, after every tensor; what it raises stops the expansion. On any exception the open sink is aborted.
+    Raises InvalidCheckpoint, before any shard is opened, where a head that should be tied is another one.
     Memory: the largest target tensor in float32 and as written, and the source tensors that it needs.
     """
+    _refuse_untied_heads(plan, reader)
     grower = Grower(operator, plan.source, plan.target)
     written: list[Written] = []
     done, total = 0, plan.target_bytes
@@ -55,6 +58,16 @@ def expand(
             sink.abort()
             raise
     return written
+
+
+def _refuse_untied_heads(plan: GrowthPlan, reader: CheckpointReader) -> None:
+    """Stock transformers does not tie a head that differs from the embedding, whatever the config says."""
+    for copy, original in plan.repeats:
+        if not torch.equal(reader.tensor(copy.name), reader.tensor(original.name)):
+            raise InvalidCheckpoint(
+                f"{copy.name} differs from {original.name}, to which config.json ties it; set tie_word_embeddings to "
+                "false in the source's config.json, and grow it again."
+            )
 
 
 def grown_tensor(

@@ -1,7 +1,8 @@
 """Which tensor of a checkpoint is which row of the family's table, whatever prefix or old name it goes by."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from growth.axes import Parameter, axis_sizes
 from growth.config import ModelConfig
@@ -9,10 +10,22 @@ from growth.errors import InvalidCheckpoint
 from growth.header import FLOATING, TensorInfo
 
 
-def match_tensors(
-    source: ModelConfig, tensors: Mapping[str, TensorInfo]
-) -> tuple[dict[str, TensorInfo], frozenset[str], list[str]]:
-    """The source's tensors under the table's names, the rows that the checkpoint has, and notes on what is left out.
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The tensors of a checkpoint as the table knows them."""
+
+    tensors: dict[str, TensorInfo]
+    """By their name in the table."""
+    rows: frozenset[str]
+    """Names of the table's rows that the checkpoint has."""
+    repeats: tuple[tuple[TensorInfo, TensorInfo], ...]
+    """Copies that a tied head does not need, each with the tensor that it must equal."""
+    notes: tuple[str, ...]
+    """What is left out."""
+
+
+def match_tensors(source: ModelConfig, tensors: Mapping[str, TensorInfo]) -> Matched:
+    """Find the row of the table for each tensor of the checkpoint.
 
     Raises InvalidCheckpoint for a tensor that is missing, superfluous, named twice, quantised or of another shape than
     the config's.
@@ -28,7 +41,11 @@ def match_tensors(
         rows.append(row.name)
         for name in names:
             found[name] = _checked(source, name, available.get(name), row.shape(sizes))
-    return found, frozenset(rows), _leftovers(source, available.keys() - found.keys())
+    left = {name: available[name] for name in sorted(available.keys() - found.keys())}
+    repeats = _repeats(source, found, left)
+    notes = [f"{name} repeats a tied tensor and is left out; it is tied again on loading." for name in repeats]
+    notes += _buffer_notes(source, [name for name in left if name not in repeats])
+    return Matched(found, frozenset(rows), tuple(repeats.values()), tuple(notes))
 
 
 def _by_canonical_name(source: ModelConfig, rows: set[str], tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
@@ -70,20 +87,25 @@ def _checked(source: ModelConfig, name: str, tensor: TensorInfo | None, shape: t
     return tensor
 
 
-def _leftovers(source: ModelConfig, names: Iterable[str]) -> list[str]:
+def _repeats(
+    source: ModelConfig, found: Mapping[str, TensorInfo], left: Mapping[str, TensorInfo]
+) -> dict[str, tuple[TensorInfo, TensorInfo]]:
+    repeats = {}
+    for copy, original in source.architecture.tied_copies.items():
+        if source.tied and copy in left and original in found:
+            repeats[copy] = (_checked(source, copy, left[copy], found[original].shape), found[original])
+    return repeats
+
+
+def _buffer_notes(source: ModelConfig, names: Sequence[str]) -> list[str]:
     architecture = source.architecture
-    notes, buffers = [], []
-    for name in sorted(names):
-        if source.tied and any(re.search(pattern, name) for pattern in architecture.tied_copies):
-            notes.append(f"{name} repeats a tied tensor and is left out; it is tied again on loading.")
-        elif any(re.search(pattern, name) for pattern in architecture.ignored):
-            buffers.append(name)
-        else:
+    for name in names:
+        if not any(re.search(pattern, name) for pattern in architecture.ignored):
             raise InvalidCheckpoint(
                 f"The checkpoint holds {name[:120]!r}, for which a {architecture.model_type} model has no place.",
                 hint="Merge adapters into the weights, or write the model again with save_pretrained.",
             )
-    if buffers:
-        told = f"{buffers[0][:120]!r}" + (f" and {len(buffers) - 1} more" if len(buffers) > 1 else "")
-        notes.append(f"Buffers that transformers computes by itself are left out: {told}.")
-    return notes
+    if not names:
+        return []
+    told = f"{names[0][:120]!r}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    return [f"Buffers that transformers computes by itself are left out: {told}."]

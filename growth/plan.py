@@ -52,6 +52,8 @@ class GrowthPlan:
     seed: int
     source_tensors: Mapping[str, TensorInfo]
     """The source's tensors by their name in the table."""
+    repeats: tuple[tuple[TensorInfo, TensorInfo], ...]
+    """Copies in the source that a tied head does not need, each with the tensor that it must equal."""
     tensors: tuple[TargetTensor, ...]
     shards: tuple[tuple[TargetTensor, ...], ...]
     notes: tuple[str, ...]
@@ -116,11 +118,11 @@ def make_plan(
             "language-model head.",
             hint="Grow it by a closed-form method, or give the checkpoint with its head.",
         )
-    found, rows, notes = match_tensors(source, tensors)
+    matched = match_tensors(source, tensors)
     written = dtype or _dominant_dtype(tensors)
-    sizes, built = _reach(source, rows, target, method, seed)
+    sizes, built = _reach(source, matched.rows, target, method, seed)
     grown = source.replaced(sizes, **_config_changes(source, built.operator, written))
-    target_tensors = tuple(_target_tensors(grown, rows, written))
+    target_tensors = tuple(_target_tensors(grown, matched.rows, written))
     return GrowthPlan(
         source=source,
         target=grown,
@@ -129,10 +131,11 @@ def make_plan(
         function_preserving=built.function_preserving,
         dtype=written,
         seed=seed,
-        source_tensors=found,
+        source_tensors=matched.tensors,
+        repeats=matched.repeats,
         tensors=target_tensors,
         shards=tuple(_shards(target_tensors, max_shard_bytes)),
-        notes=(*built.notes, *notes),
+        notes=(*built.notes, *matched.notes),
     )
 
 

@@ -76,7 +76,10 @@ BERT = Architecture(
     table=_table,
     base_prefix="bert",
     ignored=(r"(^|\.)embeddings\.(position|token_type)_ids$",),
-    tied_copies=(r"^cls\.predictions\.decoder\.weight$", r"^cls\.predictions\.decoder\.bias$"),
+    tied_copies={
+        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    },
     renames=((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias")),
     headed_classes=frozenset({"BertForMaskedLM", "BertForPreTraining", "BertLMHeadModel"}),
     objective="masked_lm",

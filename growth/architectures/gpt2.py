@@ -74,7 +74,7 @@ GPT2 = Architecture(
     table=_table,
     base_prefix="transformer",
     ignored=(r"(^|\.)attn\.(masked_)?bias$",),
-    tied_copies=(r"^lm_head\.weight$",),
+    tied_copies={"lm_head.weight": "transformer.wte.weight"},
     headed_classes=frozenset({"GPT2LMHeadModel"}),
     tied_by_default=True,
 )

@@ -62,6 +62,6 @@ LLAMA = Architecture(
     table=_table,
     base_prefix="model",
     ignored=(r"(^|\.)rotary_emb\.inv_freq$",),
-    tied_copies=(r"^lm_head\.weight$",),
+    tied_copies={"lm_head.weight": "model.embed_tokens.weight"},
     headed_classes=frozenset({"LlamaForCausalLM"}),
 )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -160,26 +161,29 @@ def same(name: str) -> str:
     return name
 
 
-OLD: Mapping[str, tuple[str, Rename, tuple[str, ...], tuple[str, ...]]] = {
-    "bert-gamma-beta": ("bert", old_bert, ("bert.embeddings.position_ids",), ()),
-    "bert-without-prefix": ("bert", bare("bert."), ("embeddings.position_ids", "embeddings.token_type_ids"), ()),
+OLD: Mapping[str, tuple[str, Rename, tuple[str, ...], Mapping[str, str]]] = {
+    "bert-gamma-beta": ("bert", old_bert, ("bert.embeddings.position_ids",), {}),
+    "bert-without-prefix": ("bert", bare("bert."), ("embeddings.position_ids", "embeddings.token_type_ids"), {}),
     "bert-with-tied-copies": (
         "bert",
         same,
         (),
-        ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias"),
+        {
+            "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+            "cls.predictions.decoder.bias": "cls.predictions.bias",
+        },
     ),
-    "gpt2-without-prefix": ("gpt2", bare("transformer."), ("h.0.attn.bias", "h.1.attn.masked_bias"), ()),
+    "gpt2-without-prefix": ("gpt2", bare("transformer."), ("h.0.attn.bias", "h.1.attn.masked_bias"), {}),
     "gpt2-with-buffers": (
         "gpt2",
         same,
         ("transformer.h.0.attn.bias", "transformer.h.1.attn.bias"),
-        ("lm_head.weight",),
+        {"lm_head.weight": "transformer.wte.weight"},
     ),
-    "gpt2-headless-with-prefix": ("gpt2-headless", lambda name: f"transformer.{name}", (), ()),
-    "llama-with-frequencies": ("llama", same, ("model.layers.0.self_attn.rotary_emb.inv_freq",), ()),
-    "llama-tied-with-head": ("llama-tied", same, (), ("lm_head.weight",)),
-    "llama-headless-with-prefix": ("llama-headless", lambda name: f"model.{name}", (), ()),
+    "gpt2-headless-with-prefix": ("gpt2-headless", lambda name: f"transformer.{name}", (), {}),
+    "llama-with-frequencies": ("llama", same, ("model.layers.0.self_attn.rotary_emb.inv_freq",), {}),
+    "llama-tied-with-head": ("llama-tied", same, (), {"lm_head.weight": "model.embed_tokens.weight"}),
+    "llama-headless-with-prefix": ("llama-headless", lambda name: f"model.{name}", (), {}),
 }
 
 
@@ -190,11 +194,12 @@ def test_old_names_grow_alike(
     variant: str,
     rename: Rename,
     buffers: tuple[str, ...],
-    copies: tuple[str, ...],
+    copies: Mapping[str, str],
 ) -> None:
     source = sources(variant)
     tensors = {rename(name): tensor for name, tensor in load_file(source.path / SINGLE_FILE).items()}
-    tensors |= {name: torch.ones(1, 1) for name in (*buffers, *copies)}
+    tensors |= {name: torch.ones(1, 1) for name in buffers}
+    tensors |= {copy: tensors[rename(original)].clone() for copy, original in copies.items()}
     save_file(tensors, tmp_path / SINGLE_FILE)
     (tmp_path / "config.json").write_text((source.path / "config.json").read_text())
     old = Source.open(tmp_path)
@@ -205,6 +210,30 @@ def test_old_names_grow_alike(
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
     assert len(plan.notes) == len(copies) + bool(buffers)
     assert all(name in " ".join(plan.notes) for name in (*copies, *sorted(buffers)[:1]))
+
+
+@pytest.mark.parametrize(
+    ("variant", "copy", "original"),
+    [
+        pytest.param("bert", "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight", id="bert"),
+        pytest.param("bert", "cls.predictions.decoder.bias", "cls.predictions.bias", id="bert-bias"),
+        pytest.param("gpt2", "lm_head.weight", "transformer.wte.weight", id="gpt2"),
+        pytest.param("llama-tied", "lm_head.weight", "model.embed_tokens.weight", id="llama"),
+    ],
+)
+def test_a_head_that_is_not_the_tied_one_is_refused(
+    sources: Sources, tmp_path: Path, variant: str, copy: str, original: str
+) -> None:
+    """Stock transformers loads such a checkpoint with both, so that a tied target would compute something else."""
+    path = copytree(sources(variant, torch.float32).path, tmp_path / "source")
+    tensors = load_file(path / SINGLE_FILE)
+    for other, said in ((tensors[original] + 1, "differs from"), (tensors[original][:-1].clone(), "has shape")):
+        save_file({**tensors, copy: other}, path / SINGLE_FILE, metadata={"format": "pt"})
+        with pytest.raises(InvalidCheckpoint, match=said):
+            write_grown(
+                (source := Source.open(path)).plan({"hidden_size": 64}, "pad"), source.reader, tmp_path / "grown"
+            )
+    assert not list(tmp_path.glob("grown/*"))
 
 
 Spoil = Callable[[dict[str, TensorInfo]], object]
