@@ -12,10 +12,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from growth.apply import Grower
+from growth.config import ModelConfig
 from growth.expand import expand
 from growth.header import INDEX_FILE, SINGLE_FILE
+from growth.operators import parse_method
 from growth.operators.method import Nested
-from growth.plan import DTYPES, Dtype, GrowthPlan
+from growth.plan import DTYPES, Dtype, GrowthPlan, make_plan
 from tests.growth.folders import FileSink, shard_name, write_grown
 from tests.growth.growing import Source, grown_tensors, load, outputs, relative_difference
 from tests.growth.variants import Sources
@@ -103,6 +105,24 @@ def test_arithmetic_in_float32_cast_once(
 def test_the_dtype_left_out_is_the_source_s(sources: Sources, stored: str) -> None:
     plan = sources("gpt2", getattr(torch, stored)).plan(TARGET, "pad")
     assert plan.dtype == ("float32" if stored == "float64" else stored)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        pytest.param(["torch_dtype"], {"torch_dtype": "bfloat16"}, id="older-key"),
+        pytest.param(["dtype", "torch_dtype"], {"dtype": "bfloat16", "torch_dtype": "bfloat16"}, id="both-keys"),
+        pytest.param([], {"dtype": "bfloat16"}, id="no-key"),
+    ],
+)
+def test_the_config_tells_the_dtype_under_the_keys_it_has(
+    sources: Sources, keys: list[str], expected: dict[str, str]
+) -> None:
+    source = sources("llama", torch.float32)
+    raw = {key: value for key, value in source.config.raw.items() if key != "dtype"} | dict.fromkeys(keys, "float32")
+    older = ModelConfig.from_dict(raw)
+    plan = make_plan(older, source.checkpoint.tensors, TARGET, parse_method("pad"), dtype="bfloat16")
+    assert {key: value for key, value in plan.target.raw.items() if "dtype" in key} == expected
 
 
 @pytest.mark.parametrize("stored", ["bfloat16", "float16"])
