@@ -36,6 +36,11 @@ class Grower:
         self._source_sizes = axis_sizes(source.sizes)
         self._target_sizes = axis_sizes(target.sizes)
         self._residual = residual or self._draw
+        family = source.architecture
+        self._embedding_scale = family.embedding_scale(source.sizes) / family.embedding_scale(target.sizes)
+        readout_scale = family.readout_scale(source.sizes) / family.readout_scale(target.sizes)
+        # A tied head reads the rescaled embedding, so the norm before it takes that scale back.
+        self._tied_scale = operator.readout_scale * readout_scale / self._embedding_scale
 
     def grow(self, parameter: Parameter, layer: int | None, fetch: Fetch, dtype: torch.dtype | None = None) -> Tensor:
         """The target's tensor of `parameter` in target layer `layer` (None outside the layers).
@@ -48,10 +53,18 @@ class Grower:
             return _cast(initial_tensor(operator.noise, self._target, parameter, layer, shape), dtype)
         if layer is not None and _silent(operator.depth_matrix(parameter), layer):
             return torch.zeros(shape, dtype=dtype)
+        fetch = self._with_absent(parameter, fetch)
         added = self._residual(parameter, layer, fetch)
         grown = self._grow_mixed(parameter, layer, fetch, dtype if added is None else None)
         assert tuple(grown.shape) == shape
         return grown if added is None else _cast(wide(grown) + added.to(wide(grown).dtype), dtype)
+
+    def _with_absent(self, parameter: Parameter, fetch: Fetch) -> Fetch:
+        if not parameter.absent_layers:
+            return fetch
+        initial = 1.0 - self._target.architecture.norm.gain_offset if parameter.role is Role.NORM_GAIN else 0.0
+        absent = torch.full(parameter.shape(self._source_sizes), initial)
+        return lambda layer: absent if layer in parameter.absent_layers else fetch(layer)
 
     def _draw(self, parameter: Parameter, layer: int | None, fetch: Fetch) -> Tensor | None:
         return draw_residual(self._operator, parameter, layer, self._target_sizes, fetch)
@@ -75,7 +88,7 @@ class Grower:
             return self._operator.axis_map(axis, parameter, layer)
 
         if parameter.role is Role.NORM_GAIN:
-            return _cast(self._scaled(parameter, self._grow_gain(parameter.dims[0], axis_map, tensor)), dtype)
+            return _cast(self._grow_gain(parameter, axis_map, tensor), dtype)
         left = []
         for position, dim in enumerate(parameter.dims):
             tensor, copies = self._compute_dim(tensor, position, dim, _side(axis_map, parameter.role, dim))
@@ -86,14 +99,17 @@ class Grower:
         return tensor
 
     def _scaled(self, parameter: Parameter, tensor: Tensor) -> Tensor:
-        scale = self._operator.readout_scale if parameter.feeds_tied_head else 1.0
+        scale = self._tied_scale if parameter.feeds_tied_head else 1.0
+        if parameter.scaled_embedding:
+            scale *= self._embedding_scale
         return tensor if scale == 1.0 else wide(tensor) * scale
 
-    def _grow_gain(self, dim: Dim, axis_map: Callable[[str], AxisMap | None], tensor: Tensor) -> Tensor:
+    def _grow_gain(self, parameter: Parameter, axis_map: Callable[[str], AxisMap | None], tensor: Tensor) -> Tensor:
         """What acts is the stored gain plus the family's offset, so that sum is what grows."""
+        (dim,) = parameter.dims
         offset = self._target.architecture.norm.gain_offset
         gains, left = self._compute_dim(wide(tensor) + offset, 0, dim, _gain(axis_map))
-        grown = _copy_dim(gains, 0, left)
+        grown = _copy_dim(self._scaled(parameter, gains), 0, left)
         for axis in dim.axes:
             if (m := axis_map(axis)) and m.gain_fill:
                 grown = grown + torch.tensor(m.gain_fill, dtype=grown.dtype, device=grown.device)

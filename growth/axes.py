@@ -4,8 +4,8 @@ A tensor's dimension is written as text: axes joined by `*` form a block structu
 by `|` stand one after the other. GPT-2's fused `c_attn` output is `heads*query_dim|heads*head_dim|heads*head_dim`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import prod
 
@@ -78,6 +78,10 @@ class Parameter:
     dims: tuple[Dim, ...]
     writes_residual: bool = False
     """Its output is added to the residual stream: zero it, and the block is an identity."""
+    scaled_embedding: bool = False
+    """The forward pass multiplies what it looks up by the family's `embedding_scale`."""
+    absent_layers: frozenset[int] = frozenset()
+    """Layers that have no such tensor; a copy of one elsewhere starts at the initial value, as transformers would."""
     feeds_tied_head: bool = False
     """A norm whose output meets the tied embedding: here copies of a unit must not be counted twice."""
     optional: bool = False
@@ -142,6 +146,16 @@ class Architecture:
     """What the headed classes are trained on: `causal_lm` or `masked_lm`."""
     tied_by_default: bool = False
     """What transformers takes where the config has no `tie_word_embeddings`."""
+    embedding_scale: Callable[[Sizes], float] = lambda _: 1.0
+    """What the forward pass multiplies token embeddings by, where that depends on a size: Gemma's sqrt(hidden)."""
+    readout_scale: Callable[[Sizes], float] = lambda _: 1.0
+    """What it multiplies the input of a tied head by, where that depends on a size: T5's hidden**-0.5."""
+    layer_lists: Callable[[Mapping[str, object]], Mapping[str, Sequence[object]]] = lambda _: {}
+    """Config entries with one value for each layer, defaults written out; they grow with the layers."""
+    padding_refusal: str = ""
+    """Why `hidden` can't be padded exactly, so that whole multiples alone are; empty where it can."""
+    equal_heads_refusal: str = ""
+    """Why every head must have equally many copies; empty where any ratio is exact."""
 
 
 def axis_sizes(sizes: Sizes) -> dict[str, int]:
@@ -163,8 +177,8 @@ def linear(
 ) -> tuple[Parameter, ...]:
     """The weight [rows, columns] and the bias [rows] of a `torch.nn.Linear`."""
     dims = (out(rows), into(columns))
-    flags = {"writes_residual": writes_residual, "optional": optional}
-    return _with_bias(name, Parameter(f"{name}.weight", Role.LINEAR, dims, **flags), out(rows), bias)
+    weight = Parameter(f"{name}.weight", Role.LINEAR, dims, writes_residual=writes_residual, optional=optional)
+    return _with_bias(weight, out(rows), bias)
 
 
 def conv1d(
@@ -173,33 +187,44 @@ def conv1d(
     """The weight [columns, rows] and the bias [rows] of GPT-2's `Conv1D`, a linear layer stored transposed."""
     dims = (into(columns), out(rows))
     weight = Parameter(f"{name}.weight", Role.LINEAR, dims, writes_residual=writes_residual, init_std=init_std)
-    return _with_bias(name, weight, out(rows), bias=True)
+    return _with_bias(weight, out(rows), bias=True)
 
 
-def _with_bias(name: str, weight: Parameter, rows: Dim, bias: bool) -> tuple[Parameter, ...]:
+def _with_bias(weight: Parameter, rows: Dim, bias: bool) -> tuple[Parameter, ...]:
     if not bias:
         return (weight,)
-    flags = {"writes_residual": weight.writes_residual, "optional": weight.optional}
-    return (weight, Parameter(f"{name}.bias", Role.BIAS, (rows,), **flags))
+    name = f"{weight.name.removesuffix('.weight')}.bias"
+    return (weight, replace(weight, name=name, role=Role.BIAS, dims=(rows,)))
 
 
 def norm(
-    name: str, axis: str = "hidden", *, bias: bool = True, feeds_tied_head: bool = False, optional: bool = False
+    name: str,
+    axis: str = "hidden",
+    *,
+    bias: bool = True,
+    feeds_tied_head: bool = False,
+    optional: bool = False,
+    absent_layers: frozenset[int] = frozenset(),
 ) -> tuple[Parameter, ...]:
     """The gain, and the bias where it has one, of a LayerNorm or RMSNorm over `axis`."""
-    flags = {"feeds_tied_head": feeds_tied_head, "optional": optional}
-    gain = Parameter(f"{name}.weight", Role.NORM_GAIN, (out(axis),), **flags)
-    if not bias:
-        return (gain,)
-    return (gain, Parameter(f"{name}.bias", Role.NORM_BIAS, (out(axis),), **flags))
+    gain = Parameter(
+        f"{name}.weight",
+        Role.NORM_GAIN,
+        (out(axis),),
+        feeds_tied_head=feeds_tied_head,
+        optional=optional,
+        absent_layers=absent_layers,
+    )
+    return (gain, replace(gain, name=f"{name}.bias", role=Role.NORM_BIAS)) if bias else (gain,)
 
 
-def embedding(name: str, index_axis: str, *, optional: bool = False) -> Parameter:
-    """An embedding table [index_axis, hidden]."""
-    return Parameter(f"{name}.weight", Role.EMBEDDING, (out(index_axis), out("hidden")), optional=optional)
+def embedding(name: str, index_axis: str, *, scaled: bool = False, optional: bool = False) -> Parameter:
+    """An embedding table [index_axis, hidden]; `scaled` by the family's `embedding_scale` when it is looked up."""
+    dims = (out(index_axis), out("hidden"))
+    return Parameter(f"{name}.weight", Role.EMBEDDING, dims, optional=optional, scaled_embedding=scaled)
 
 
 def readout(name: str, label_axis: str, *, bias: bool = False, optional: bool = True) -> tuple[Parameter, ...]:
     """A head [label_axis, hidden] that turns hidden states into scores; most are present in some classes only."""
     weight = Parameter(f"{name}.weight", Role.READOUT, (out(label_axis), into("hidden")), optional=optional)
-    return _with_bias(name, weight, out(label_axis), bias)
+    return _with_bias(weight, out(label_axis), bias)

@@ -38,13 +38,15 @@ class Sizes:
     num_key_value_heads: int
     head_dim: int
     vocab_size: int
+    """0 where the family reads no tokens."""
     fixed: Mapping[str, int] = field(default_factory=dict)
     """Axes that no growth changes, by label: positions, token types, class labels."""
 
     def __post_init__(self) -> None:
         for name, bound in SIZE_BOUNDS.items():
-            if not 1 <= getattr(self, name) <= bound:
-                raise InvalidConfig(f"{name} is {getattr(self, name)}; it must lie between 1 and {bound}.")
+            least = 0 if name == "vocab_size" else 1
+            if not least <= getattr(self, name) <= bound:
+                raise InvalidConfig(f"{name} is {getattr(self, name)}; it must lie between {least} and {bound}.")
 
     def as_dict(self) -> dict[str, int]:
         """The sizes by name, without the fixed axes."""

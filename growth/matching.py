@@ -70,7 +70,9 @@ def _canonical_name(source: ModelConfig, rows: set[str], name: str) -> str:
 
 
 def _tensor_names(row: Parameter, layers: int) -> list[str]:
-    return [row.tensor_name(layer) for layer in (range(layers) if row.layered else (None,))]
+    if not row.layered:
+        return [row.tensor_name(None)]
+    return [row.tensor_name(layer) for layer in range(layers) if layer not in row.absent_layers]
 
 
 def _checked(source: ModelConfig, name: str, tensor: TensorInfo | None, shape: tuple[int, ...]) -> TensorInfo:

@@ -121,7 +121,7 @@ def make_plan(
     matched = match_tensors(source, tensors)
     written = dtype or _dominant_dtype(tensors)
     sizes, built = _reach(source, matched.rows, target, method, seed)
-    grown = source.replaced(sizes, **_config_changes(source, built.operator, written))
+    grown = source.replaced(sizes, **_config_changes(source, built, written))
     target_tensors = tuple(_target_tensors(grown, matched.rows, written))
     return GrowthPlan(
         source=source,
@@ -188,11 +188,13 @@ def _dominant_dtype(tensors: Mapping[str, TensorInfo]) -> Dtype:
     return next((codes[code] for code, _ in volume.most_common() if code in codes), "float32")
 
 
-def _config_changes(source: ModelConfig, operator: GrowthOperator, dtype: Dtype) -> dict[str, object]:
+def _config_changes(source: ModelConfig, built: Built, dtype: Dtype) -> dict[str, object]:
     changes: dict[str, object] = {key: dtype for key in ("dtype", "torch_dtype") if key in source.raw}
     changes = changes or {"dtype": dtype}
-    if operator.epsilon_scale != 1.0:
-        changes[source.architecture.norm.epsilon_key] = source.epsilon * operator.epsilon_scale
+    if built.operator.epsilon_scale != 1.0:
+        changes[source.architecture.norm.epsilon_key] = source.epsilon * built.operator.epsilon_scale
+    for key, values in source.architecture.layer_lists(source.raw).items():
+        changes[key] = [values[layer] for layer in built.order]
     return changes
 
 
@@ -207,7 +209,7 @@ def _target_tensors(target: ModelConfig, rows: Container[str], dtype: Dtype) -> 
     first_layered = next((i for i, row in enumerate(table) if row.layered), len(table))
     yield from (tensor(row, None) for row in table[:first_layered])
     for layer in range(target.sizes.num_hidden_layers):
-        yield from (tensor(row, layer) for row in table if row.layered)
+        yield from (tensor(row, layer) for row in table if row.layered and layer not in row.absent_layers)
     yield from (tensor(row, None) for row in table[first_layered:] if not row.layered)
 
 

@@ -13,14 +13,16 @@ Split = Callable[[str, Sequence[int], int], Selection]
 """(axis, index of the copies, source size) -> the contract map."""
 
 
-def copying_axes(growth: Growth, pick: Callable[[str], Pick], split: Split) -> dict[str, AxisMap]:
+def copying_axes(
+    growth: Growth, pick: Callable[[str], Pick], split: Split, *, exact: bool = True
+) -> dict[str, AxisMap]:
     """The maps of every growing axis but `hidden`, as copies chosen by `pick(axis)` and divided by `split`.
 
     Raises ImpossibleTarget where the heads' groups can't be kept.
     """
     indices: dict[str, Sequence[int]] = {}
     if _grows(growth, "heads") or _grows(growth, "kv_heads"):
-        indices["heads"], indices["kv_heads"] = copied_heads(growth, pick("kv_heads"))
+        indices["heads"], indices["kv_heads"] = copied_heads(growth, pick("kv_heads"), exact=exact)
     for axis in ("head_dim", "intermediate"):
         if _grows(growth, axis):
             indices[axis] = pick(axis)(*growth.axis(axis))
@@ -62,8 +64,11 @@ def exact_width(
         return Width(axes, exact=True, readout_scale=source / target)
     if not padding_allowed:
         raise stream.refuse_ratio(growth, method, "copies are exact at whole multiples alone")
-    if growth.source.architecture.norm.post:
+    family = growth.source.architecture
+    if family.norm.post:
         raise stream.refuse_ratio(growth, method, "post-LN blocks allow whole multiples alone")
+    if family.padding_refusal:
+        raise stream.refuse_ratio(growth, method, family.padding_refusal)
     axes["hidden"] = stream.padding(growth)
     note = f"hidden_size {source} -> {target} is no whole multiple: the residual stream is padded, not copied."
     return Width(axes, exact=True, epsilon_scale=stream.padding_epsilon_scale(growth), notes=(note,))

@@ -56,7 +56,19 @@ def _refuse_small_groups(growth: Growth) -> None:
     )
 
 
-def copied_heads(growth: Growth, pick: Pick = tile) -> Heads:
+def _refuse_unequal_copies(growth: Growth) -> None:
+    reason = growth.source.architecture.equal_heads_refusal
+    for axis, name in (("heads", "num_attention_heads"), ("kv_heads", "num_key_value_heads")):
+        source, target = growth.axis(axis)
+        if reason and target % source:
+            raise ImpossibleTarget(
+                f"{name} can't grow from {source} to {target} and keep the function: {reason}.",
+                field=f"/target/{name}",
+                nearest={name: -(-target // source) * source},
+            )
+
+
+def copied_heads(growth: Growth, pick: Pick = tile, *, exact: bool = True) -> Heads:
     """Every target head is a copy, and every source head is copied at least once.
 
     Source: section 3.3 of HyperCloning (arXiv 2409.12903) for equal groups; here any ratio of either kind of head.
@@ -64,6 +76,8 @@ def copied_heads(growth: Growth, pick: Pick = tile) -> Heads:
     """
     source_kv, target_kv = growth.axis("kv_heads")
     source_group, group = _groups(growth)
+    if exact:
+        _refuse_unequal_copies(growth)
     if source_group == group == 1:
         index = tuple(pick(source_kv, target_kv))
         return index, index

@@ -76,6 +76,8 @@ class Built:
     """A method's operator, and what is known of it before any weight is read."""
 
     operator: GrowthOperator
+    order: tuple[int, ...]
+    """The source layer that stands behind each target layer, for entries of the config that are lists over layers."""
     function_preserving: bool
     notes: tuple[str, ...] = ()
 
@@ -170,4 +172,4 @@ def compose(growth: Growth, width: Width, depth: Depth) -> Built:
         epsilon_scale=width.epsilon_scale,
         next_depth=DepthMap.copies(following, source_layers) if width.new_rows_from_next_layer else None,
     )
-    return Built(operator, width.exact and depth.exact, (*width.notes, *depth.notes))
+    return Built(operator, depth.order, width.exact and depth.exact, (*width.notes, *depth.notes))

@@ -51,7 +51,7 @@ class Bert2Bert(WidthMethod):
     depth: Nested = option("stack", "The depth method that adds layers, by name or with its options.", nested=True)
 
     def widen(self, growth: Growth) -> Width:
-        axes = copying_axes(growth, lambda a: _random_picks(growth, a), _split)
+        axes = copying_axes(growth, lambda a: _random_picks(growth, a), _split, exact=False)
         source, target = growth.axis("hidden")
         if source != target:
             index = _random_picks(growth, "hidden")(source, target)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from growth.operators.depth import interleaved
 from growth.operators.method import Built, Growth, Method
 from growth.operators.operator import EVERY, DepthMap, GrowthOperator, Noise, NoiseKind
 
@@ -18,4 +19,5 @@ class RandomInit(Method):
         layers = growth.layers[1]
         noise = Noise(NoiseKind.INITIAL, growth.seed, order=(0,) * layers)
         nothing = DepthMap(rows=((),) * layers, source_layers=growth.layers[0])
-        return Built(GrowthOperator(axes={}, depth={EVERY: nothing}, noise=noise), False)
+        order = interleaved(growth.layers[0], layers)
+        return Built(GrowthOperator(axes={}, depth={EVERY: nothing}, noise=noise), order, function_preserving=False)
