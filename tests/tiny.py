@@ -9,24 +9,13 @@ from string import ascii_lowercase, digits, punctuation
 from typing import Any
 
 import torch
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    BertModel,
-    BertTokenizer,
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPT2Model,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlamaModel,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import BertTokenizer, PreTrainedTokenizerFast
 
-VOCAB_SIZE = 300
-POSITIONS = 128
+from tests.families import FAMILY_OF
+from tests.families.family import VOCAB_SIZE
+
 BYTE_LEVEL_SPECIALS = ("<s>", "</s>", "<pad>")
 BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 TEXT = (
@@ -46,80 +35,43 @@ def corpus(sentences: int = 400, seed: int = 0) -> Iterator[str]:
         yield " ".join(WORDS[index] for index in picked.tolist()) + "."
 
 
-def tiny_llama(
+def tiny(
     folder: Path,
+    variant: str,
     *,
-    headed: bool = True,
     dtype: torch.dtype = torch.float32,
     max_shard_size: int | str = "1GB",
     seed: int = 0,
     **overrides: Any,
 ) -> Path:
-    """A Llama of 2 layers, 32 wide, 4 heads over 2 key/value heads; `overrides` go to its config. Returns `folder`."""
-    sizes = {"hidden_size": 32, "intermediate_size": 88, "num_attention_heads": 4, "num_key_value_heads": 2}
-    config = LlamaConfig(**_common() | sizes | overrides)
-    kind = LlamaForCausalLM if headed else LlamaModel
-    return _save(folder, kind, config, _byte_level_tokenizer(), dtype, max_shard_size, seed)
-
-
-def tiny_gpt2(
-    folder: Path,
-    *,
-    headed: bool = True,
-    dtype: torch.dtype = torch.float32,
-    max_shard_size: int | str = "1GB",
-    seed: int = 0,
-    **overrides: Any,
-) -> Path:
-    """A GPT-2 of 2 layers, 32 wide, 4 heads, without dropout; `overrides` go to its config. Returns `folder`."""
-    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": POSITIONS}
-    dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    tokens = {"vocab_size": VOCAB_SIZE, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
-    config = GPT2Config(**sizes | dropout | tokens | overrides)
-    kind = GPT2LMHeadModel if headed else GPT2Model
-    return _save(folder, kind, config, _byte_level_tokenizer(), dtype, max_shard_size, seed)
-
-
-def tiny_bert(
-    folder: Path,
-    *,
-    headed: bool = True,
-    dtype: torch.dtype = torch.float32,
-    max_shard_size: int | str = "1GB",
-    seed: int = 0,
-    **overrides: Any,
-) -> Path:
-    """A BERT of 2 layers, 32 wide, 4 heads, without dropout; `overrides` go to its config. Returns `folder`."""
-    sizes = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
-    tokens = {"vocab_size": VOCAB_SIZE, "max_position_embeddings": POSITIONS, "pad_token_id": 0}
-    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    config = BertConfig(**sizes | tokens | dropout | overrides)
-    kind = BertForMaskedLM if headed else BertModel
-    return _save(folder, kind, config, _word_piece_tokenizer(), dtype, max_shard_size, seed)
-
-
-def _common() -> dict[str, Any]:
-    tokens = {"vocab_size": VOCAB_SIZE, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
-    return {"num_hidden_layers": 2, "max_position_embeddings": POSITIONS} | tokens
-
-
-def _save(
-    folder: Path,
-    kind: type[PreTrainedModel],
-    config: Any,
-    tokenizer: PreTrainedTokenizerFast,
-    dtype: torch.dtype,
-    max_shard_size: int | str,
-    seed: int,
-) -> Path:
+    """The tiny checkpoint `variant` of its family; `overrides` go to its config. Returns `folder`."""
+    family = FAMILY_OF[variant]
+    found = family.variants[variant]
+    config = transformers.AutoConfig.for_model(family.model_type, **{**family.config, **found.config, **overrides})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = kind(config)
+        model = getattr(transformers, found.kind)(config)
     _perturb(model, seed)
     torch.nn.Module.to(model, dtype)
     model.save_pretrained(folder, max_shard_size=max_shard_size)
-    tokenizer.save_pretrained(folder)
+    if family.tokenizer is not None:
+        _TOKENIZERS[family.tokenizer]().save_pretrained(folder)
     return folder
+
+
+def tiny_llama(folder: Path, *, headed: bool = True, **options: Any) -> Path:
+    """A Llama with its head or without; `options` are those of `tiny`."""
+    return tiny(folder, "llama" if headed else "llama-headless", **options)
+
+
+def tiny_gpt2(folder: Path, *, headed: bool = True, **options: Any) -> Path:
+    """A GPT-2 with its head or without; `options` are those of `tiny`."""
+    return tiny(folder, "gpt2" if headed else "gpt2-headless", **options)
+
+
+def tiny_bert(folder: Path, *, headed: bool = True, **options: Any) -> Path:
+    """A BERT with its head or without; `options` are those of `tiny`."""
+    return tiny(folder, "bert" if headed else "bert-headless", **options)
 
 
 def _perturb(model: torch.nn.Module, seed: int) -> None:
@@ -155,3 +107,6 @@ def _word_piece_tokenizer() -> PreTrainedTokenizerFast:
     pieces = [*BERT_SPECIALS, *characters, *(f"##{c}" for c in characters), *sorted(set(WORDS) - set(characters))]
     tokenizer: PreTrainedTokenizerFast = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
     return tokenizer
+
+
+_TOKENIZERS = {"byte_level": _byte_level_tokenizer, "word_piece": _word_piece_tokenizer}

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from growth.apply import Grower
 from growth.checkpoint import CheckpointReader
@@ -18,8 +19,8 @@ from growth.operators import parse_method
 from growth.operators.method import Nested
 from growth.plan import GrowthPlan, make_plan
 from growth.source import SourceCheckpoint, read_source
+from tests.families import FAMILIES
 from tests.growth.folders import DirectoryFolder
-from tests.tiny import VOCAB_SIZE
 
 Target = Mapping[str, int]
 Outputs = Mapping[str, Tensor]
@@ -64,36 +65,56 @@ def grown_tensors(plan: GrowthPlan, reader: CheckpointReader) -> dict[str, Tenso
     return {t.name: grower.grow(t.parameter, t.layer, source_fetch(plan, reader, t.parameter)) for t in plan.tensors}
 
 
+class KeepFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Stock norms and softmaxes compute in float32, which in a float64 model would hide whatever is wrong by less."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = dict(kwargs or {})
+        narrows = func is torch.ops.aten._to_copy.default and options.get("dtype") is torch.float32
+        if narrows and args[0].dtype is torch.float64:
+            options["dtype"] = torch.float64
+        return func(*args, **options)
+
+
 def build(plan: GrowthPlan, tensors: Mapping[str, Tensor]) -> Any:
     """The stock model of the target in float64 with these weights, every one of which must have its place."""
     raw = dict(plan.target.raw)
     config = transformers.AutoConfig.for_model(str(raw.pop("model_type")), **raw)
-    model = getattr(transformers, plan.target.model_class)(config).double().eval()
-    prefix = plan.target.architecture.base_prefix
-    headed = hasattr(model, prefix)
-    state = {name if headed else name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items()}
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    assert not unexpected
-    assert set(missing) <= set(model.all_tied_weights_keys)
-    return model
+    kind = getattr(transformers, plan.target.model_class)
+    model, report = kind.from_pretrained(
+        None, config=config, state_dict=dict(tensors), dtype=torch.float64, output_loading_info=True
+    )
+    assert not any(report.values()), report
+    return model.eval()
 
 
 def load(path: Path) -> tuple[Any, dict[str, Any]]:
     """The checkpoint in the class that its config names, by transformers' auto class, and the loading's report."""
     kind = transformers.AutoConfig.from_pretrained(path).architectures[0]
-    auto = {"ForMaskedLM": "AutoModelForMaskedLM", "LMHeadModel": "AutoModelForCausalLM"}
-    auto |= {"ForCausalLM": "AutoModelForCausalLM", "Model": "AutoModel"}
-    name = next(auto[suffix] for suffix in auto if kind.endswith(suffix))
-    model, report = getattr(transformers, name).from_pretrained(path, output_loading_info=True)
+    auto = next(name for suffix, name in AUTO_CLASSES.items() if kind.endswith(suffix))
+    model, report = getattr(transformers, auto).from_pretrained(path, output_loading_info=True)
     assert type(model).__name__ == kind
     return model.eval(), report
 
 
+AUTO_CLASSES = {
+    "ForMaskedLM": "AutoModelForMaskedLM",
+    "LMHeadModel": "AutoModelForCausalLM",
+    "ForCausalLM": "AutoModelForCausalLM",
+    "ForImageClassification": "AutoModelForImageClassification",
+    "ForSpeechSeq2Seq": "AutoModelForSpeechSeq2Seq",
+    "WhisperForConditionalGeneration": "AutoModelForSpeechSeq2Seq",
+    "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
+    "Model": "AutoModel",
+}
+
+
 def outputs(model: Any) -> Outputs:
     """The logits of a model with a head; the last hidden state, and the pooled one, of a model without."""
-    ids = torch.randint(3, VOCAB_SIZE, (2, 12), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        computed = model(input_ids=ids)
+    inputs = FAMILIES[model.config.model_type].inputs()
+    floating = {name: tensor.to(model.dtype) for name, tensor in inputs.items() if tensor.is_floating_point()}
+    with torch.no_grad(), KeepFloat64():  # type: ignore[no-untyped-call]
+        computed = model(**{**inputs, **floating})
     return {k: computed[k] for k in ("logits", "last_hidden_state", "pooler_output") if computed.get(k) is not None}
 
 

@@ -6,7 +6,6 @@ never asked of the code.
 """
 
 from collections.abc import Iterator, Mapping
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ import torch
 
 from growth.errors import ImpossibleTarget
 from growth.operators.method import Nested
+from tests.families import FAMILIES, FAMILY_OF
 from tests.growth.folders import write_grown
 from tests.growth.growing import Target, build, difference, grown_tensors, load, outputs, relative_difference
-from tests.growth.variants import VARIANTS, Sources
+from tests.growth.variants import Sources
 
 METHODS: Mapping[str, Nested] = {
     "hypercloning": "hypercloning",
@@ -29,57 +29,24 @@ METHODS: Mapping[str, Nested] = {
     "identity+hypercloning": {"name": "identity", "width": "hypercloning"},
 }
 
-NOBODY: frozenset[str] = frozenset()
 PADS = frozenset({"lemon", "net2net", "identity+lemon"})
 WIDENS = frozenset(METHODS) - {"identity"}
-EVERYBODY = frozenset(METHODS)
-
-# Who reaches a target exactly: in pre-LN families, in post-LN ones. Copies of `hidden` are exact at whole multiples
-# alone, padding at any ratio but not under post-LN, where no block can be an identity either.
-ANY_FAMILY: Mapping[str, tuple[Target, frozenset[str], frozenset[str]]] = {
-    "2x": ({"hidden_size": 64}, WIDENS, WIDENS),
-    "3x": ({"hidden_size": 96}, WIDENS, WIDENS),
-    "fractional": ({"hidden_size": 48}, PADS, NOBODY),
-    "intermediate": ({"intermediate_size": 200}, WIDENS, WIDENS),
-    "2x-odd-intermediate": ({"hidden_size": 64, "intermediate_size": 301}, WIDENS, WIDENS),
-    "depth-2x": ({"num_hidden_layers": 4}, EVERYBODY, NOBODY),
-    "depth-2.5x": ({"num_hidden_layers": 5}, EVERYBODY, NOBODY),
-    "2x-and-depth": ({"hidden_size": 64, "num_hidden_layers": 3}, WIDENS, NOBODY),
-    "fractional-and-depth": ({"hidden_size": 48, "num_hidden_layers": 5}, PADS, NOBODY),
-}
-LEARNED_POSITIONS: Mapping[str, tuple[Target, frozenset[str], frozenset[str]]] = {
-    "head_dim-2x": ({"hidden_size": 64, "num_attention_heads": 4}, WIDENS, WIDENS),
-    "head_dim-1.5x": ({"hidden_size": 48, "num_attention_heads": 4}, PADS, NOBODY),
-    "heads-and-head_dim": ({"hidden_size": 96, "num_attention_heads": 6}, WIDENS, WIDENS),
-    "heads-2x-head_dim-1.5x": ({"hidden_size": 96, "head_dim": 12}, WIDENS, WIDENS),
-}
-ROTARY: Mapping[str, tuple[Target, frozenset[str], frozenset[str]]] = {
-    "heads": ({"num_attention_heads": 8}, WIDENS, WIDENS),
-    "heads-kept-kv": ({"num_attention_heads": 16, "num_key_value_heads": 4}, WIDENS, WIDENS),
-    "kv_heads": ({"num_key_value_heads": 4}, WIDENS, WIDENS),
-    "3x-smaller-groups": ({"hidden_size": 96, "num_attention_heads": 24, "num_key_value_heads": 6}, WIDENS, WIDENS),
-    "fractional-kv": ({"hidden_size": 48, "num_attention_heads": 12, "num_key_value_heads": 4}, PADS, NOBODY),
-    "head_dim": ({"head_dim": 32}, NOBODY, NOBODY),
-}
-# The variant has as many key/value heads already.
-NO_GROWTH = {("llama-mha", "kv_heads")}
+FIRST = [next(iter(family.variants)) for family in FAMILIES.values()]
 
 
-def targets_of(family: str) -> Mapping[str, tuple[Target, frozenset[str], frozenset[str]]]:
-    return {**ANY_FAMILY, **(ROTARY if family == "llama" else LEARNED_POSITIONS)}
-
-
-def cases(*, exact: bool, methods: frozenset[str] = EVERYBODY) -> list[Any]:
+def cases(*, exact: bool, methods: frozenset[str] = frozenset(METHODS)) -> list[Any]:
     return list(_cases(exact, methods))
 
 
 def _cases(exact: bool, methods: frozenset[str]) -> Iterator[Any]:
-    for family, variants in VARIANTS.items():
-        for variant, (name, (target, pre, post)) in product(variants, targets_of(family).items()):
-            reached = post if family == "bert" else pre
-            for method in sorted(methods & reached if exact else methods - reached):
-                if (variant, name) not in NO_GROWTH and not _same_as_alone(method, target):
-                    yield pytest.param(variant, target, METHODS[method], id=f"{variant}-{name}-{method}")
+    for variant, family in FAMILY_OF.items():
+        for name, target in family.targets.items():
+            if name in family.variants[variant].without:
+                continue
+            for method in sorted(methods):
+                reached = family.reaches(target, widens=method in WIDENS, pads=method in PADS)
+                if reached is exact and not _same_as_alone(method, target.sizes):
+                    yield pytest.param(variant, target.sizes, METHODS[method], id=f"{variant}-{name}-{method}")
 
 
 def _same_as_alone(method: str, target: Target) -> bool:
@@ -125,7 +92,7 @@ def test_impossible_targets_are_refused_with_the_nearest(
     assert source.plan(source.standard(target) | nearest, method).function_preserving
 
 
-@pytest.mark.parametrize("variant", ["bert", "gpt2", "llama"])
+@pytest.mark.parametrize("variant", FIRST)
 @pytest.mark.parametrize(
     ("target", "method"),
     [
@@ -153,7 +120,7 @@ def test_a_fit_promises_nothing_before_it_ran(sources: Sources, init: str) -> No
 
 
 @pytest.mark.parametrize("method", ["stack", "interpolate"])
-@pytest.mark.parametrize("variant", ["bert", "gpt2", "llama"])
+@pytest.mark.parametrize("variant", FIRST)
 def test_a_depth_order_that_adds_no_layer_keeps_what_the_width_keeps(
     sources: Sources, variant: str, method: str
 ) -> None:

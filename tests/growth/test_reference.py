@@ -11,6 +11,7 @@ from torch import Tensor
 
 from growth.operators.method import Nested
 from growth.plan import GrowthPlan
+from tests.families import FAMILY_OF
 from tests.growth.definitions import (
     ORDERS,
     SILENT,
@@ -22,7 +23,7 @@ from tests.growth.definitions import (
     padded_axes,
 )
 from tests.growth.growing import Source, Target, grown_tensors
-from tests.growth.variants import FAMILY_OF, Sources
+from tests.growth.variants import Sources
 
 # Every axis grows, each by another factor: hidden 3x, heads and head_dim or key/value heads, intermediate, layers 2.5x.
 WIDE: Mapping[str, Target] = {
@@ -53,7 +54,7 @@ VARIANTS = (
 
 def depths(variant: str) -> list[str]:
     """The orders of layers that a variant can take: blocks of a post-LN family can't be identities."""
-    return [depth for depth in ORDERS if depth != "identity" or FAMILY_OF[variant] != "bert"]
+    return [depth for depth in ORDERS if depth != "identity" or FAMILY_OF[variant].deepens]
 
 
 def assert_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -89,7 +90,7 @@ def reference(source: Source, plan: GrowthPlan, found: Definition) -> dict[str, 
 
 @pytest.mark.parametrize(("variant", "depth"), [(v, d) for v in VARIANTS for d in depths(v)])
 def test_hypercloning(sources: Sources, variant: str, depth: str) -> None:
-    source, family = sources(variant), FAMILY_OF[variant]
+    source, family = sources(variant), FAMILY_OF[variant].model_type
     plan = source.plan(WIDE[family], {"name": "hypercloning", "depth": depth})
     axes = hypercloning_axes(plan.source.sizes, plan.target.sizes)
     expected = reference(source, plan, definition(plan, axes, depth, readout=readout(plan)))
@@ -107,7 +108,7 @@ def test_depth_alone(sources: Sources, variant: str, depth: str) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_drawn_copies(sources: Sources, variant: str, method: str) -> None:
     source = sources(variant)
-    plan = source.plan(WIDE[FAMILY_OF[variant]], {"name": method, "depth": "stack"}, seed=5)
+    plan = source.plan(WIDE[FAMILY_OF[variant].model_type], {"name": method, "depth": "stack"}, seed=5)
     axes = drawn_axes(plan.operator)
     assert_equal(
         grown_tensors(plan, source.reader),
@@ -115,7 +116,7 @@ def test_drawn_copies(sources: Sources, variant: str, method: str) -> None:
     )
 
 
-@pytest.mark.parametrize("variant", [v for v in VARIANTS if FAMILY_OF[v] != "bert"])
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if FAMILY_OF[v].deepens])
 def test_padded_stream(sources: Sources, variant: str) -> None:
     source = sources(variant)
     plan = source.plan(FRACTIONAL, {"name": "lemon", "noise": 0.0})
@@ -137,7 +138,7 @@ def padded_stream(layernorm: bool) -> dict[str, Tensor]:
 @pytest.mark.parametrize("ratio", ["integer", "fractional"])
 def test_bert2bert_takes_new_rows_from_the_next_layer(sources: Sources, variant: str, ratio: str) -> None:
     source = sources(variant)
-    target = WIDE[FAMILY_OF[variant]] if ratio == "integer" else FRACTIONAL
+    target = WIDE[FAMILY_OF[variant].model_type] if ratio == "integer" else FRACTIONAL
     plan = source.plan(target, "bert2bert", seed=5)
     found = definition(plan, drawn_axes(plan.operator), "stack", readout=readout(plan), from_next_layer=True)
     assert_equal(grown_tensors(plan, source.reader), reference(source, plan, found))
@@ -157,7 +158,7 @@ def test_bert2bert_of_one_layer_copies_a_unit_from_the_layer_above(sources: Sour
 @pytest.mark.parametrize("ratio", ["integer", "fractional"])
 @pytest.mark.parametrize("variant", [v for v in VARIANTS if v != "llama-head_dim"])
 def test_pad(sources: Sources, variant: str, ratio: str) -> None:
-    source, family = sources(variant), FAMILY_OF[variant]
+    source, family = sources(variant), FAMILY_OF[variant].model_type
     plan = source.plan(WIDE[family] if ratio == "integer" else FRACTIONAL, "pad", seed=5)
     hidden, wide = plan.source.sizes.hidden_size, plan.target.sizes.hidden_size
     fill = torch.cat([torch.zeros(hidden), torch.ones(wide - hidden)]).double()

@@ -4,7 +4,7 @@ another, so that a wrong label shows; and the names that older checkpoints use.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import copytree
@@ -18,77 +18,25 @@ from growth.errors import InvalidCheckpoint
 from growth.header import SINGLE_FILE, TensorInfo
 from growth.operators import parse_method
 from growth.plan import GrowthPlan, make_plan
+from tests.families import FAMILIES
 from tests.growth.folders import write_grown
 from tests.growth.growing import Source, difference, grown_tensors, load, outputs, relative_difference
 from tests.growth.stock import stock_config, stock_model, stock_shapes, stock_tensors
 from tests.growth.variants import Sources
 
-LABELS = {"id2label": {str(label): f"L{label}" for label in range(7)}}
-BERT: dict[str, Any] = {
-    "model_type": "bert",
-    "hidden_size": 30,
-    "num_attention_heads": 5,
-    "intermediate_size": 77,
-    "num_hidden_layers": 2,
-    "vocab_size": 101,
-    "max_position_embeddings": 53,
-    "type_vocab_size": 3,
-}
-WIDE_BERT = {"hidden_size": 88, "num_attention_heads": 8, "intermediate_size": 131, "num_hidden_layers": 3}
-GPT2: dict[str, Any] = {
-    "model_type": "gpt2",
-    "n_embd": 30,
-    "n_head": 5,
-    "n_inner": 77,
-    "n_layer": 2,
-    "vocab_size": 101,
-    "n_positions": 53,
-    "pad_token_id": 0,
-}
-WIDE_GPT2 = {"n_embd": 88, "n_head": 8, "n_inner": 131, "n_layer": 3}
-LLAMA: dict[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 30,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 3,
-    "head_dim": 8,
-    "intermediate_size": 77,
-    "num_hidden_layers": 2,
-    "vocab_size": 101,
-    "pad_token_id": 0,
-}
-WIDE_LLAMA = {
-    "hidden_size": 84,
-    "num_attention_heads": 14,
-    "num_key_value_heads": 7,
-    "intermediate_size": 131,
-    "num_hidden_layers": 3,
-}
-UNTIED, TIED = {"tie_word_embeddings": False}, {"tie_word_embeddings": True}
-BIASES = {"attention_bias": True, "mlp_bias": True}
+Raw = dict[str, Any]
+BERT, WIDE_BERT = dict(FAMILIES["bert"].odd) | {"model_type": "bert"}, dict(FAMILIES["bert"].odd_target)
+LLAMA, WIDE_LLAMA = dict(FAMILIES["llama"].odd) | {"model_type": "llama"}, dict(FAMILIES["llama"].odd_target)
+GPT2, WIDE_GPT2 = dict(FAMILIES["gpt2"].odd) | {"model_type": "gpt2"}, dict(FAMILIES["gpt2"].odd_target)
 
-Case = tuple[str, dict[str, Any], dict[str, int]]
-CASES: Mapping[str, Case] = {
-    "bert": ("BertModel", BERT, WIDE_BERT),
-    "bert-masked": ("BertForMaskedLM", BERT, WIDE_BERT),
-    "bert-masked-untied": ("BertForMaskedLM", BERT | UNTIED, WIDE_BERT),
-    "bert-pretraining": ("BertForPreTraining", BERT, WIDE_BERT),
-    "bert-decoder": ("BertLMHeadModel", BERT | {"is_decoder": True}, WIDE_BERT),
-    "bert-next-sentence": ("BertForNextSentencePrediction", BERT, WIDE_BERT),
-    "bert-sequences": ("BertForSequenceClassification", BERT | LABELS, WIDE_BERT),
-    "bert-tokens": ("BertForTokenClassification", BERT | LABELS, WIDE_BERT),
-    "bert-answers": ("BertForQuestionAnswering", BERT, WIDE_BERT),
-    "gpt2": ("GPT2Model", GPT2, WIDE_GPT2),
-    "gpt2-head": ("GPT2LMHeadModel", GPT2, WIDE_GPT2),
-    "gpt2-head-untied": ("GPT2LMHeadModel", GPT2 | UNTIED, WIDE_GPT2),
-    "gpt2-sequences": ("GPT2ForSequenceClassification", GPT2 | LABELS, WIDE_GPT2),
-    "llama": ("LlamaModel", LLAMA, WIDE_LLAMA),
-    "llama-head": ("LlamaForCausalLM", LLAMA, WIDE_LLAMA),
-    "llama-head-tied": ("LlamaForCausalLM", LLAMA | TIED, WIDE_LLAMA),
-    "llama-biases": ("LlamaForCausalLM", LLAMA | BIASES, WIDE_LLAMA),
-    "llama-sequences": ("LlamaForSequenceClassification", LLAMA | LABELS, WIDE_LLAMA),
-}
-PREFIXES = {"bert": "bert.", "gpt2": "transformer.", "llama": "model."}
+
+def _cases() -> Iterator[tuple[str, tuple[str, Raw, dict[str, int]]]]:
+    for family in FAMILIES.values():
+        for name, (kind, more) in family.classes.items():
+            yield name, (kind, {**family.odd, "model_type": family.model_type, **more}, dict(family.odd_target))
+
+
+CASES = dict(_cases())
 every_class = pytest.mark.parametrize(("kind", "raw", "target"), CASES.values(), ids=CASES)
 
 
@@ -99,7 +47,7 @@ def plan_of(kind: str, raw: dict[str, Any], target: dict[str, int], tensors: Map
 @every_class
 def test_names_and_shapes_are_those_of_transformers(kind: str, raw: dict[str, Any], target: dict[str, int]) -> None:
     plan = plan_of(kind, raw, target, stock_tensors(kind, raw))
-    prefix = PREFIXES[raw["model_type"]]
+    prefix = FAMILIES[raw["model_type"]].prefix
     bare = not any(name.startswith(prefix) for name in stock_shapes(kind, raw))
     found = {tensor.name.removeprefix(prefix) if bare else tensor.name: tensor.shape for tensor in plan.tensors}
     assert found == stock_shapes(kind, {**raw, **target})

@@ -10,8 +10,9 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from growth.fit import IGNORED_LABEL
+from tests.families.family import VOCAB_SIZE
 from tests.growth.text import real_text
-from tests.tiny import BERT_SPECIALS, VOCAB_SIZE
+from tests.tiny import BERT_SPECIALS
 from tests.worker.reading import LENGTH, read
 from worker.corpus import MAX_HELD_OUT_SEQUENCES, Corpus, Masking
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from growth.errors import InvalidConfig, InvalidData
+from tests.families.family import POSITIONS, VOCAB_SIZE
 from tests.growth.text import real_text
-from tests.tiny import POSITIONS, VOCAB_SIZE
 from tests.worker.reading import read
 
 TEXT = real_text(4_000)

@@ -1,0 +1,11 @@
+"""Every family as the tests know it: one file each."""
+
+from collections.abc import Mapping
+
+from tests.families.bert import BERT
+from tests.families.family import Family
+from tests.families.gpt2 import GPT2
+from tests.families.llama import LLAMA
+
+FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (BERT, GPT2, LLAMA)}
+FAMILY_OF: Mapping[str, Family] = {variant: family for family in FAMILIES.values() for variant in family.variants}
