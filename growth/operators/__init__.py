@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from growth.errors import InvalidMethod
-from growth.operators.depth import Identity, Interpolate, Stack
+from growth.operators.depth import Identity, Interpolate, Solar, Stack
 from growth.operators.hypercloning import HyperCloning
 from growth.operators.lemon import Lemon
 from growth.operators.ligo import Ligo
@@ -17,7 +17,7 @@ from growth.operators.random_init import RandomInit
 
 METHODS: Mapping[str, type[Method]] = {
     method.name: method
-    for method in (RandomInit, Pad, Stack, Interpolate, Identity, Net2Net, Bert2Bert, HyperCloning, Lemon, Ligo)
+    for method in (RandomInit, Pad, Stack, Interpolate, Solar, Identity, Net2Net, Bert2Bert, HyperCloning, Lemon, Ligo)
 }
 
 

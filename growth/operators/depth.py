@@ -1,4 +1,4 @@
-"""Stack, interpolate and identity: in which order the source's layers fill a deeper target."""
+"""Stack, interpolate, solar and identity: in which order the source's layers fill a deeper target."""
 
 from dataclasses import dataclass
 
@@ -28,6 +28,31 @@ class Interpolate(DepthMethod):
 
     def deepen(self, source_layers: int, target_layers: int, _growth: Growth) -> Depth:
         return Depth(interleaved(source_layers, target_layers), exact=False)
+
+
+@dataclass(frozen=True)
+class Solar(DepthMethod):
+    """The source twice, m layers dropped on either side of the seam: [0 .. L_S-m-1] + [m .. L_S-1], L_T = 2 (L_S - m).
+
+    Source: SOLAR (arXiv 2312.15166), section 2. m follows from the target; 0 is `stack`.
+    """
+
+    name = "solar"
+    summary = "Stacks the source twice, without the last layers below the seam and the first above it."
+    paper = "SOLAR 10.7B (arXiv 2312.15166)"
+
+    def deepen(self, source_layers: int, target_layers: int, _growth: Growth) -> Depth:
+        if target_layers % 2 or target_layers > 2 * source_layers:
+            raise ImpossibleTarget(
+                f"Method 'solar' can't make {target_layers} layers of {source_layers}: it takes {source_layers} twice, "
+                "less equally many at each side of the seam.",
+                field="/target/num_hidden_layers",
+                hint=f'Ask for an even number up to {2 * source_layers}, or for the depth method "stack".',
+                nearest={"num_hidden_layers": min(target_layers + 1, 2 * source_layers)},
+            )
+        kept = target_layers // 2
+        dropped = source_layers - kept
+        return Depth((*range(kept), *range(dropped, source_layers)), exact=False)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def test_methods_preserve_the_function_where_they_say_so(models: Path, name: str
     try:
         assert preserving(WIDER) == (preserves == "yes")
     except ImpossibleTarget:
-        assert name in ("stack", "interpolate", "identity")
+        assert name in ("stack", "interpolate", "solar", "identity")
 
 
 def test_files_are_named_as_they_are() -> None:

@@ -101,6 +101,7 @@ def test_impossible_targets_are_refused_with_the_nearest(
         pytest.param({"hidden_size": 64}, "random", id="random"),
         pytest.param({"num_hidden_layers": 4}, "stack", id="stack"),
         pytest.param({"num_hidden_layers": 4}, "interpolate", id="interpolate"),
+        pytest.param({"num_hidden_layers": 4}, "solar", id="solar"),
         pytest.param({"num_hidden_layers": 4}, {"name": "lemon", "depth": "stack"}, id="lemon-stack"),
     ],
 )
@@ -119,7 +120,7 @@ def test_a_fit_promises_nothing_before_it_ran(sources: Sources, init: str) -> No
     assert not sources("llama").plan({"hidden_size": 64}, method).function_preserving
 
 
-@pytest.mark.parametrize("method", ["stack", "interpolate"])
+@pytest.mark.parametrize("method", ["stack", "interpolate", "solar"])
 @pytest.mark.parametrize("variant", FIRST)
 def test_a_depth_order_that_adds_no_layer_keeps_what_the_width_keeps(
     sources: Sources, variant: str, method: str

@@ -14,7 +14,9 @@ from growth.errors import InvalidMethod
 from growth.operators import METHODS, describe_methods, parse_method
 from growth.operators.method import Nested
 
-NAMES = ("random", "pad", "stack", "interpolate", "identity", "net2net", "bert2bert", "hypercloning", "lemon", "ligo")
+DEPTH_METHODS = ("stack", "interpolate", "solar", "identity")
+WIDTH_METHODS = ("net2net", "bert2bert", "hypercloning", "lemon")
+NAMES = ("random", "pad", *DEPTH_METHODS, *WIDTH_METHODS, "ligo")
 SCHEMAS = {info.name: info.options for info in describe_methods()}
 
 
@@ -82,7 +84,9 @@ REFUSED: Mapping[str, tuple[Any, str, str]] = {
     "name-is-a-list": ({"name": ["pad"]}, "/method/name", "no method"),
     "unknown-option": ({"name": "pad", "noise": 1}, "/method/noise", "no option 'noise'"),
     "option-of-another": ({"name": "lemon", "snr_db": 3}, "/method/snr_db", "no option 'snr_db'"),
-    "options-of-random": ({"name": "random", "depth": "stack"}, "/method/depth", "no option"),
+    "depth-of-random": ({"name": "random", "depth": "stack"}, "/method/depth", "no option 'depth'"),
+    "width-of-random": ({"name": "random", "width": "pad"}, "/method/width", "no option 'width'"),
+    "random-as-depth": ({"name": "pad", "depth": "random"}, "/method/depth", "'random' is no depth method"),
     "long-option": ({"name": "pad", "o" * 5_000: 1}, "/method/" + "o" * 80, "no option"),
     "text-for-a-number": ({"name": "pad", "scale": "1"}, "/method/scale", "must be a number"),
     "bool-for-a-number": ({"name": "pad", "scale": True}, "/method/scale", "must be a number"),
@@ -97,7 +101,7 @@ REFUSED: Mapping[str, tuple[Any, str, str]] = {
     "null-depth": ({"name": "lemon", "depth": None}, "/method/depth", "must be a method's name"),
     "number-depth": ({"name": "lemon", "depth": 2}, "/method/depth", "must be a method's name"),
     "list-init": ({"name": "ligo", "init": ["pad"]}, "/method/init", "must be a method's name"),
-    "unknown-depth": ({"name": "lemon", "depth": "solar"}, "/method/depth/name", "no method 'solar'"),
+    "unknown-depth": ({"name": "lemon", "depth": "lunar"}, "/method/depth/name", "no method 'lunar'"),
     "width-as-depth": ({"name": "lemon", "depth": "pad"}, "/method/depth", "'pad' is no depth method"),
     "depth-as-width": ({"name": "stack", "width": "identity"}, "/method/width", "'identity' is no width method"),
     "random-as-width": ({"name": "stack", "width": "random"}, "/method/width", "'random' is no width method"),
