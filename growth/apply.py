@@ -6,7 +6,7 @@ The same code serves the streamed expansion and the fit, where the maps are lear
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from math import prod
+from math import prod, sqrt
 
 import torch
 from torch import Tensor
@@ -57,7 +57,9 @@ class Grower:
         added = self._residual(parameter, layer, fetch)
         grown = self._grow_mixed(parameter, layer, fetch, dtype if added is None else None)
         assert tuple(grown.shape) == shape
-        return grown if added is None else _cast(wide(grown) + added.to(wide(grown).dtype), dtype)
+        return (
+            grown if added is None else _cast(wide(grown) + added.to(wide(grown).dtype) * self._scale(parameter), dtype)
+        )
 
     def _with_absent(self, parameter: Parameter, fetch: Fetch) -> Fetch:
         if not parameter.absent_layers:
@@ -99,21 +101,37 @@ class Grower:
         return tensor
 
     def _scaled(self, parameter: Parameter, tensor: Tensor) -> Tensor:
+        scale = self._scale(parameter)
+        return tensor if scale == 1.0 else wide(tensor) * scale
+
+    def _scale(self, parameter: Parameter) -> float:
         scale = self._tied_scale if parameter.feeds_tied_head else 1.0
         if parameter.scaled_embedding:
             scale *= self._embedding_scale
-        return tensor if scale == 1.0 else wide(tensor) * scale
+        if parameter.feeds_inner_norm:
+            scale *= sqrt(self._operator.epsilon_scale)
+        return scale
 
     def _grow_gain(self, parameter: Parameter, axis_map: Callable[[str], AxisMap | None], tensor: Tensor) -> Tensor:
         """What acts is the stored gain plus the family's offset, so that sum is what grows."""
         (dim,) = parameter.dims
         offset = self._target.architecture.norm.gain_offset
-        gains, left = self._compute_dim(wide(tensor) + offset, 0, dim, _gain(axis_map))
-        grown = _copy_dim(self._scaled(parameter, gains), 0, left)
+        grown = self._grow_stored_gain(parameter, axis_map, tensor)
+        if offset:
+            # Zero where gains are but copied: those keep every bit.
+            ones = torch.ones_like(tensor, dtype=wide(tensor).dtype)
+            grown = grown + offset * (self._grow_stored_gain(parameter, axis_map, ones) - 1.0)
         for axis in dim.axes:
             if (m := axis_map(axis)) and m.gain_fill:
                 grown = grown + torch.tensor(m.gain_fill, dtype=grown.dtype, device=grown.device)
-        return grown - offset
+        return grown
+
+    def _grow_stored_gain(
+        self, parameter: Parameter, axis_map: Callable[[str], AxisMap | None], tensor: Tensor
+    ) -> Tensor:
+        (dim,) = parameter.dims
+        gains, left = self._compute_dim(wide(tensor), 0, dim, _gain(axis_map))
+        return _copy_dim(self._scaled(parameter, gains), 0, left)
 
     def _compute_dim(self, tensor: Tensor, position: int, dim: Dim, map_of: _MapOf) -> tuple[Tensor, list["_Copies"]]:
         """What the maps of one dimension compute, and the copies left; segments grow by Kronecker products of maps."""

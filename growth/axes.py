@@ -80,6 +80,8 @@ class Parameter:
     """Its output is added to the residual stream: zero it, and the block is an identity."""
     scaled_embedding: bool = False
     """The forward pass multiplies what it looks up by the family's `embedding_scale`."""
+    feeds_inner_norm: bool = False
+    """Its output meets a norm that no compensation reaches, under the config's epsilon: one scales with the other."""
     absent_layers: frozenset[int] = frozenset()
     """Layers that have no such tensor; a copy of one elsewhere starts at the initial value, as transformers would."""
     feeds_tied_head: bool = False
@@ -173,11 +175,24 @@ def axis_sizes(sizes: Sizes) -> dict[str, int]:
 
 
 def linear(
-    name: str, rows: str, columns: str, *, bias: bool = True, writes_residual: bool = False, optional: bool = False
+    name: str,
+    rows: str,
+    columns: str,
+    *,
+    bias: bool = True,
+    writes_residual: bool = False,
+    feeds_inner_norm: bool = False,
+    optional: bool = False,
 ) -> tuple[Parameter, ...]:
     """The weight [rows, columns] and the bias [rows] of a `torch.nn.Linear`."""
-    dims = (out(rows), into(columns))
-    weight = Parameter(f"{name}.weight", Role.LINEAR, dims, writes_residual=writes_residual, optional=optional)
+    weight = Parameter(
+        f"{name}.weight",
+        Role.LINEAR,
+        (out(rows), into(columns)),
+        writes_residual=writes_residual,
+        feeds_inner_norm=feeds_inner_norm,
+        optional=optional,
+    )
     return _with_bias(weight, out(rows), bias)
 
 

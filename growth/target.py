@@ -81,7 +81,9 @@ def _key_given(target: Mapping[str, int], name: str, source: ModelConfig) -> str
 
 def _explicit_head_dim(source: ModelConfig) -> bool:
     """Whether the family's config carries `head_dim` by itself, so that heads need not add up to `hidden_size`."""
-    return "head_dim" in source.architecture.write_sizes(replace(source.sizes, head_dim=2 * source.sizes.head_dim), {})
+    sizes = source.sizes
+    other = 2 if sizes.num_attention_heads == sizes.hidden_size else 1
+    return "head_dim" in source.architecture.write_sizes(replace(sizes, head_dim=other), {})
 
 
 def _heads(source: ModelConfig, named: Mapping[str, int], hidden: int) -> int:

@@ -1,9 +1,10 @@
 """What most decoders share: their sizes under the usual keys, grouped attention, a gated MLP, and the two ends."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from growth.axes import Parameter, embedding, linear, norm, readout
 from growth.config import ModelConfig, Sizes, divide, label_count, read_int
+from growth.errors import InvalidConfig
 
 BASE = "model"
 BLOCK = "model.layers.{layer}"
@@ -41,11 +42,29 @@ def write_sizes(sizes: Sizes, raw: Mapping[str, object]) -> dict[str, object]:
     return written
 
 
-def attention(*, bias: bool = False, output_bias: bool | None = None) -> tuple[Parameter, ...]:
-    """Grouped attention; `output_bias` is that of o_proj, `bias` that of all where it is None."""
+def layer_types(raw: Mapping[str, object], default: Callable[[int], str]) -> Sequence[object]:
+    """The kind of attention of each layer, `default` of the layer's number where the config lists none.
+
+    Raises InvalidConfig where it lists another number of layers.
+    """
+    layers, listed = read_int(raw, "num_hidden_layers"), raw.get("layer_types")
+    if listed is None:
+        return [default(layer) for layer in range(layers)]
+    if not isinstance(listed, list) or len(listed) != layers:
+        raise InvalidConfig(f"config.json must list one of layer_types for each of its {layers} layers.")
+    return listed
+
+
+def attention(
+    *, bias: bool = False, output_bias: bool | None = None, normed_queries: bool = False
+) -> tuple[Parameter, ...]:
+    """Grouped attention; `output_bias` is that of o_proj, `bias` that of all where it is None.
+
+    `normed_queries`: queries and keys are normalised before they meet; those norms are the family's to add.
+    """
     return (
-        *linear(f"{BLOCK}.self_attn.q_proj", "heads*query_dim", "hidden", bias=bias),
-        *linear(f"{BLOCK}.self_attn.k_proj", "kv_heads*head_dim", "hidden", bias=bias),
+        *linear(f"{BLOCK}.self_attn.q_proj", "heads*query_dim", "hidden", bias=bias, feeds_inner_norm=normed_queries),
+        *linear(f"{BLOCK}.self_attn.k_proj", "kv_heads*head_dim", "hidden", bias=bias, feeds_inner_norm=normed_queries),
         *linear(f"{BLOCK}.self_attn.v_proj", "kv_heads*head_dim", "hidden", bias=bias),
         *linear(
             f"{BLOCK}.self_attn.o_proj",
@@ -87,5 +106,5 @@ def heads(config: ModelConfig) -> tuple[Parameter, ...]:
     """The language-model head where it is not tied, and the classification heads."""
     return (
         *(() if config.tied else readout("lm_head", "vocab", optional=not config.headed)),
-        *readout("score", "labels"),
+        *readout("score", "labels", bias=True),
     )

@@ -64,8 +64,23 @@ def _refuse_unequal_copies(growth: Growth) -> None:
             raise ImpossibleTarget(
                 f"{name} can't grow from {source} to {target} and keep the function: {reason}.",
                 field=f"/target/{name}",
-                nearest={name: -(-target // source) * source},
+                nearest=_nearest_equal_copies(growth),
             )
+
+
+def _nearest_equal_copies(growth: Growth) -> dict[str, int]:
+    """Whole multiples of both kinds of heads that divide `hidden_size`, or one of that too where there are none."""
+    source, target = growth.source.sizes, growth.target
+    heads, kv_heads, hidden = source.num_attention_heads, source.num_key_value_heads, target.hidden_size
+    times = [k for k in range(1, hidden // heads + 1) if hidden % (k * heads) == 0]
+    nearest = {}
+    if not times:
+        times = [max(1, round(hidden / source.hidden_size))]
+        nearest["hidden_size"] = times[0] * source.hidden_size
+    best = min(times, key=lambda k: (abs(k * heads - target.num_attention_heads), -k))
+    nearest["num_attention_heads"] = best * heads
+    nearest["num_key_value_heads"] = 1 if kv_heads == 1 else best * kv_heads
+    return nearest
 
 
 def copied_heads(growth: Growth, pick: Pick = tile, *, exact: bool = True) -> Heads:

@@ -27,6 +27,7 @@ CONFIGS: Mapping[str, ModelConfig] = {
     "llama-mha": stock_config("LlamaForCausalLM", LLAMA | {"num_key_value_heads": 4}),
     "llama-mqa": stock_config("LlamaForCausalLM", LLAMA | {"num_key_value_heads": 1}),
     "llama-head_dim": stock_config("LlamaForCausalLM", LLAMA | {"head_dim": 16}),
+    "llama-half-head_dim": stock_config("LlamaForCausalLM", LLAMA | {"head_dim": 4}),
 }
 TENSORS = {name: stock_tensors(config.model_class, dict(config.raw)) for name, config in CONFIGS.items()}
 HIDDEN, FFN, HEADS, KV, DIM = (
@@ -61,6 +62,7 @@ def plan(source: str, target: Target, method: Nested) -> GrowthPlan:
         pytest.param("llama-mha", {HIDDEN: 48}, {HEADS: 6, KV: 6}, id="mha-stays-mha"),
         pytest.param("llama-mqa", {HIDDEN: 48}, {HEADS: 6, KV: 1}, id="one-group-stays-one"),
         pytest.param("llama-head_dim", {HIDDEN: 64}, {HEADS: 8, KV: 4, DIM: 16}, id="explicit-head_dim-kept"),
+        pytest.param("llama-half-head_dim", {HIDDEN: 64}, {HEADS: 8, KV: 4, DIM: 4}, id="half-head_dim-kept"),
     ],
 )
 def test_what_is_left_out_is_derived(source: str, target: Target, derived: dict[str, int]) -> None:
