@@ -57,9 +57,9 @@ class Grower:
         added = self._residual(parameter, layer, fetch)
         grown = self._grow_mixed(parameter, layer, fetch, dtype if added is None else None)
         assert tuple(grown.shape) == shape
-        return (
-            grown if added is None else _cast(wide(grown) + added.to(wide(grown).dtype) * self._scale(parameter), dtype)
-        )
+        if added is None:
+            return grown
+        return _cast(wide(grown) + added.to(wide(grown).dtype) * self._scale(parameter), dtype)
 
     def _with_absent(self, parameter: Parameter, fetch: Fetch) -> Fetch:
         if not parameter.absent_layers:

@@ -3,8 +3,13 @@
 from collections.abc import Mapping
 
 from growth.architectures.bert import BERT
+from growth.architectures.gemma import GEMMA
+from growth.architectures.gemma2 import GEMMA2
+from growth.architectures.gemma3_text import GEMMA3_TEXT
 from growth.architectures.gpt2 import GPT2
 from growth.architectures.llama import LLAMA
 from growth.axes import Architecture
 
-ARCHITECTURES: Mapping[str, Architecture] = {family.model_type: family for family in (BERT, GPT2, LLAMA)}
+ARCHITECTURES: Mapping[str, Architecture] = {
+    family.model_type: family for family in (BERT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA)
+}

@@ -4,8 +4,13 @@ from collections.abc import Mapping
 
 from tests.families.bert import BERT
 from tests.families.family import Family
+from tests.families.gemma import GEMMA
+from tests.families.gemma2 import GEMMA2
+from tests.families.gemma3_text import GEMMA3_TEXT
 from tests.families.gpt2 import GPT2
 from tests.families.llama import LLAMA
 
-FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (BERT, GPT2, LLAMA)}
+FAMILIES: Mapping[str, Family] = {
+    family.model_type: family for family in (BERT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA)
+}
 FAMILY_OF: Mapping[str, Family] = {variant: family for family in FAMILIES.values() for variant in family.variants}
