@@ -1,18 +1,13 @@
 """Net2Net and bert2BERT: new units are random picks among the old ones, whose readers are divided by the pick count."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from growth.operators import stream
 from growth.operators.copying import copying_axes, exact_width
 from growth.operators.heads import Pick
-from growth.operators.maps import Selection, even_split
-from growth.operators.method import Growth, Nested, Width, WidthMethod
+from growth.operators.method import Growth, Nested, Width
 from growth.operators.options import option
-
-
-def _split(_axis: str, index: Sequence[int], size: int) -> Selection:
-    return even_split(index, size)
+from growth.operators.symmetry import CopyingMethod
 
 
 def _random_picks(growth: Growth, axis: str) -> Pick:
@@ -29,19 +24,24 @@ def _random_picks(growth: Growth, axis: str) -> Pick:
 
 
 @dataclass(frozen=True)
-class Net2Net(WidthMethod):
+class Net2Net(CopyingMethod):
     """Function-preserving initialisation (FPI). Source: Net2Net (arXiv 1511.05641), section 2.2."""
 
     name = "net2net"
     summary = "Widens by random picks of old units; the grown model computes the source's function."
     paper = "arXiv 1511.05641"
 
+    noise: float = option(
+        1.0, "Standard deviation of padded, free columns, in units of the weight's own.", minimum=0, maximum=100
+    )
+
     def widen(self, growth: Growth) -> Width:
-        return exact_width(growth, self.name, lambda a: _random_picks(growth, a), _split, padding_allowed=True)
+        picks, split = (lambda axis: _random_picks(growth, axis)), self.division(growth)
+        return self.with_noise(exact_width(growth, self.name, picks, split, padding_allowed=True), self.noise)
 
 
 @dataclass(frozen=True)
-class Bert2Bert(WidthMethod):
+class Bert2Bert(CopyingMethod):
     """Advanced knowledge initialisation (AKI). Source: bert2BERT (arXiv 2110.07143), section 3.3."""
 
     name = "bert2bert"
@@ -51,10 +51,12 @@ class Bert2Bert(WidthMethod):
     depth: Nested = option("stack", "The depth method that adds layers, by name or with its options.", nested=True)
 
     def widen(self, growth: Growth) -> Width:
-        axes = copying_axes(growth, lambda a: _random_picks(growth, a), _split, exact=False)
+        split = self.division(growth)
+        axes = copying_axes(growth, lambda a: _random_picks(growth, a), split, exact=False)
         source, target = growth.axis("hidden")
         if source != target:
             index = _random_picks(growth, "hidden")(source, target)
-            axes["hidden"] = stream.copies(source, index, even_split(index, source))
+            axes["hidden"] = stream.copies(source, index, split("hidden", index, source))
         exact = not axes
-        return Width(axes, exact=exact, readout_scale=source / target, new_rows_from_next_layer=not exact)
+        width = Width(axes, exact=exact, readout_scale=source / target, new_rows_from_next_layer=not exact)
+        return self.with_noise(width)

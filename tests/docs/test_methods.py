@@ -8,7 +8,8 @@ import pytest
 from growth.operators import METHODS, describe_methods
 from tests.docs.pages import sections
 
-PAGE = {section.heading: section for section in sections("docs/methods.md")[1:]}
+INTRODUCTION = {"Methods", "Symmetry"}
+PAGE = {s.heading: s for s in sections("docs/methods.md") if s.heading not in INTRODUCTION}
 OPTIONS: dict[str, dict[str, Any]] = {method.name: method.options["properties"] for method in describe_methods()}
 
 

@@ -23,13 +23,15 @@ METHODS: Mapping[str, Nested] = {
     "hypercloning": "hypercloning",
     "hypercloning+noise": {"name": "hypercloning", "snr_db": 10},
     "lemon": "lemon",
+    "lemon+noise": {"name": "lemon", "split": "even", "snr_db": 10},
     "net2net": "net2net",
+    "net2net+noise": {"name": "net2net", "split": "unequal", "snr_db": 10},
     "identity": "identity",
     "identity+lemon": {"name": "identity", "width": "lemon"},
     "identity+hypercloning": {"name": "identity", "width": "hypercloning"},
 }
 
-PADS = frozenset({"lemon", "net2net", "identity+lemon"})
+PADS = frozenset({"lemon", "lemon+noise", "net2net", "net2net+noise", "identity+lemon"})
 WIDENS = frozenset(METHODS) - {"identity"}
 FIRST = [next(iter(family.variants)) for family in FAMILIES.values()]
 

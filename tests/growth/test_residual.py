@@ -22,6 +22,8 @@ NOISY: dict[str, tuple[str, Target, Nested]] = {
     "hypercloning": ("gpt2", {"hidden_size": 64, "num_hidden_layers": 3}, {"name": "hypercloning", "snr_db": 10}),
     "lemon": ("llama-tied", {"hidden_size": 48, "num_hidden_layers": 3}, "lemon"),
     "net2net": ("bert", {"hidden_size": 64}, "net2net"),
+    "net2net-padded": ("gpt2", {"hidden_size": 48}, {"name": "net2net", "snr_db": 10}),
+    "bert2bert": ("bert", {"hidden_size": 48}, {"name": "bert2bert", "split": "unequal", "snr_db": 10}),
     "random": ("bert", {"hidden_size": 64, "num_hidden_layers": 3}, "random"),
 }
 every_method = pytest.mark.parametrize(("variant", "target", "method"), NOISY.values(), ids=NOISY)

@@ -45,7 +45,7 @@ def test_plan_is_the_jobs_plan_and_creates_nothing(
     response = client.post("/plan", json=body)
     assert response.status_code == 200
     plan = Plan.model_validate(response.json())
-    assert plan.method == {"name": "hypercloning", "depth": "identity", "snr_db": None}
+    assert plan.method == {"name": "hypercloning", "depth": "identity", "split": "even", "snr_db": None}
     assert store.list_jobs().jobs == []
     assert not output.exists()
     assert client.post("/grow", json=body).json()["plan"] == response.json()
