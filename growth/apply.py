@@ -59,7 +59,7 @@ class Grower:
         assert tuple(grown.shape) == shape
         if added is None:
             return grown
-        return _cast(wide(grown) + added.to(wide(grown).dtype) * self._scale(parameter), dtype)
+        return _cast(wide(grown) + added.to(wide(grown).dtype) * self.scale(parameter), dtype)
 
     def _with_absent(self, parameter: Parameter, fetch: Fetch) -> Fetch:
         if not parameter.absent_layers:
@@ -101,10 +101,11 @@ class Grower:
         return tensor
 
     def _scaled(self, parameter: Parameter, tensor: Tensor) -> Tensor:
-        scale = self._scale(parameter)
+        scale = self.scale(parameter)
         return tensor if scale == 1.0 else wide(tensor) * scale
 
-    def _scale(self, parameter: Parameter) -> float:
+    def scale(self, parameter: Parameter) -> float:
+        """What every entry of this parameter is multiplied by, beside its maps."""
         scale = self._tied_scale if parameter.feeds_tied_head else 1.0
         if parameter.scaled_embedding:
             scale *= self._embedding_scale

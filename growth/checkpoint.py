@@ -4,15 +4,27 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from growth.header import TensorInfo
-from growth.plan import DTYPE_CODES, Dtype, TargetTensor
+from growth.plan import DTYPE_CODES, Dtype
 from growth.source import Folder
 
 TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+class Planned(Protocol):
+    """A tensor that is to be written."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def nbytes(self) -> int: ...
 
 
 class CheckpointReader:
@@ -51,7 +63,7 @@ def header_bytes(tensors: Sequence[tuple[str, str, tuple[int, ...], int]]) -> by
     return len(text).to_bytes(8, "little") + text
 
 
-def shard_header(shard: Sequence[TargetTensor], dtype: Dtype) -> bytes:
+def shard_header(shard: Sequence[Planned], dtype: Dtype) -> bytes:
     """The beginning of a shard of planned tensors."""
     return header_bytes([(t.name, DTYPE_CODES[dtype], t.shape, t.nbytes) for t in shard])
 

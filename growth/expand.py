@@ -1,6 +1,6 @@
 """Stream a grown checkpoint: shard by shard, header first, one target tensor in memory at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import torch
@@ -8,13 +8,14 @@ from torch import Tensor
 
 from growth.apply import Grower
 from growth.axes import Parameter
-from growth.checkpoint import CheckpointReader, raw_bytes, shard_header
+from growth.checkpoint import CheckpointReader, Planned, raw_bytes, shard_header
 from growth.errors import InvalidCheckpoint
 from growth.operators.operator import GrowthOperator
-from growth.plan import GrowthPlan, TargetTensor
+from growth.plan import Dtype, GrowthPlan, TargetTensor
 from growth.residual import Fetch
 
 Written = TypeVar("Written", covariant=True)
+TensorPlan = TypeVar("TensorPlan", bound=Planned)
 
 
 class ShardSink(Protocol[Written]):
@@ -42,15 +43,32 @@ def expand(
     """
     _refuse_untied_heads(plan, reader)
     grower = Grower(operator, plan.source, plan.target)
+    return write_shards(
+        plan.shards,
+        plan.dtype,
+        lambda tensor: grown_tensor(plan, grower, reader, tensor, device),
+        open_shard,
+        on_progress,
+    )
+
+
+def write_shards(
+    shards: Sequence[Sequence[TensorPlan]],
+    dtype: Dtype,
+    grown: Callable[[TensorPlan], Tensor],
+    open_shard: Callable[[int, int], ShardSink[Written]],
+    on_progress: Callable[[float], None],
+) -> list[Written]:
+    """As `expand`, for whatever tensors `grown` gives in `dtype`, one after the other."""
     written: list[Written] = []
-    done, total = 0, plan.target_bytes
-    for index, shard in enumerate(plan.shards):
-        header = shard_header(shard, plan.dtype)
+    done, total = 0, sum(tensor.nbytes for shard in shards for tensor in shard)
+    for index, shard in enumerate(shards):
+        header = shard_header(shard, dtype)
         sink = open_shard(index, len(header) + sum(tensor.nbytes for tensor in shard))
         try:
             sink.write(memoryview(header))
             for tensor in shard:
-                sink.write(raw_bytes(grown_tensor(plan, grower, reader, tensor, device)))
+                sink.write(raw_bytes(grown(tensor)))
                 done += tensor.nbytes
                 on_progress(done / total)
             written.append(sink.close())

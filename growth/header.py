@@ -127,26 +127,28 @@ def _check_cover(file: str, tensors: Iterable[TensorInfo], origin: int, size: in
         raise InvalidCheckpoint(f"{file} has {size - position} bytes after its last tensor; write it again.")
 
 
-def read_index(data: bytes) -> dict[str, str]:
-    """The weight map of a `model.safetensors.index.json`: tensor name -> shard file name.
+def read_index(data: bytes, file: str = INDEX_FILE) -> dict[str, str]:
+    """The weight map of an index such as `model.safetensors.index.json`: tensor name -> shard file name.
 
     Raises InvalidCheckpoint for a shard name that could leave the checkpoint's folder.
     """
     if len(data) > MAX_INDEX_BYTES:
-        raise InvalidCheckpoint(f"{INDEX_FILE} has {len(data)} bytes; at most {MAX_INDEX_BYTES} are read.")
-    weight_map = _parse_object(INDEX_FILE, data).get("weight_map")
+        raise InvalidCheckpoint(f"{file} has {len(data)} bytes; at most {MAX_INDEX_BYTES} are read.")
+    weight_map = _parse_object(file, data).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map or len(weight_map) > MAX_TENSORS:
-        raise InvalidCheckpoint(f"{INDEX_FILE} must hold a weight_map with 1 to {MAX_TENSORS} tensors.")
+        raise InvalidCheckpoint(f"{file} must hold a weight_map with 1 to {MAX_TENSORS} tensors.")
     for shard in set(map(str, weight_map.values())):
         if not _SHARD_NAME.fullmatch(shard):
             raise InvalidCheckpoint(
-                f"{INDEX_FILE} names the shard {shard[:80]!r}; a shard is a plain file name such as "
+                f"{file} names the shard {shard[:80]!r}; a shard is a plain file name such as "
                 "model-00001-of-00002.safetensors."
             )
     return {str(name): str(shard) for name, shard in weight_map.items()}
 
 
-def merge_shards(weight_map: Mapping[str, str], headers: Iterable[Mapping[str, TensorInfo]]) -> dict[str, TensorInfo]:
+def merge_shards(
+    weight_map: Mapping[str, str], headers: Iterable[Mapping[str, TensorInfo]], file: str = INDEX_FILE
+) -> dict[str, TensorInfo]:
     """The tensors of a sharded checkpoint; every name in the index must be in the shard that the index names."""
     found: dict[str, TensorInfo] = {}
     for header in headers:
@@ -156,6 +158,6 @@ def merge_shards(weight_map: Mapping[str, str], headers: Iterable[Mapping[str, T
     missing = sorted(set(weight_map) - set(found))
     if missing:
         raise InvalidCheckpoint(
-            f"{INDEX_FILE} says that {weight_map[missing[0]]} holds {missing[0][:80]!r}, but it does not."
+            f"{file} says that {weight_map[missing[0]]} holds {missing[0][:80]!r}, but it does not."
         )
     return found

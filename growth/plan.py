@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from growth.axes import Parameter, Role, axis_sizes
 from growth.config import SIZE_NAMES, ModelConfig, Sizes
@@ -24,6 +24,16 @@ DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 DTYPE_CODES: Mapping[Dtype, str] = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 DTYPE_SIZES: Mapping[Dtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 MAX_PARAMETERS = 10**13
+
+
+class HasBytes(Protocol):
+    """Something that takes room in a shard."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+Sized = TypeVar("Sized", bound=HasBytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +144,7 @@ def make_plan(
         source_tensors=matched.tensors,
         repeats=matched.repeats,
         tensors=target_tensors,
-        shards=tuple(_shards(target_tensors, max_shard_bytes)),
+        shards=split_shards(target_tensors, max_shard_bytes),
         notes=(*built.notes, *matched.notes),
     )
 
@@ -213,16 +223,18 @@ def _target_tensors(target: ModelConfig, rows: Container[str], dtype: Dtype) -> 
     yield from (tensor(row, None) for row in table[first_layered:] if not row.layered)
 
 
-def _shards(tensors: Iterable[TargetTensor], max_shard_bytes: int) -> Iterable[tuple[TargetTensor, ...]]:
-    shard: list[TargetTensor] = []
+def split_shards(tensors: Iterable[Sized], max_shard_bytes: int) -> tuple[tuple[Sized, ...], ...]:
+    """The tensors in their order, in shards of at most `max_shard_bytes`, save for a single larger tensor."""
+    shards: list[tuple[Sized, ...]] = []
+    shard: list[Sized] = []
     filled = 0
     for tensor in tensors:
         if shard and filled + tensor.nbytes > max_shard_bytes:
-            yield tuple(shard)
+            shards.append(tuple(shard))
             shard, filled = [], 0
         shard.append(tensor)
         filled += tensor.nbytes
-    yield tuple(shard)
+    return (*shards, tuple(shard))
 
 
 def _size(config: ModelConfig, shapes: Iterable[tuple[int, ...]], weight_bytes: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The source checkpoint: its config and its tensors' headers, read from a folder by two small reads."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +10,8 @@ from growth.errors import InvalidCheckpoint, InvalidConfig
 from growth.header import INDEX_FILE, MAX_INDEX_BYTES, SINGLE_FILE, TensorInfo, merge_shards, read_header, read_index
 
 MAX_SHARDS = 2_000
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+_VARIANT = re.compile(r"model\.(?:[^.]+\.safetensors|safetensors\.index\.[^.]+\.json)")
 
 
 class Folder(Protocol):
@@ -72,10 +74,17 @@ def read_tensors(folder: Folder, names: Iterable[str]) -> dict[str, TensorInfo]:
     """The headers of all tensors in the folder, of a single file or of the shards that the index names."""
     present = set(names)
     if SINGLE_FILE in present:
-        return _header(folder, SINGLE_FILE)
+        return read_single(folder, SINGLE_FILE)
     if INDEX_FILE in present:
-        return _sharded(folder, present)
-    pickled = sorted(name for name in present if name.endswith(_PICKLED))
+        return read_sharded(folder, present, INDEX_FILE)
+    variants = sorted(name for name in present if _VARIANT.fullmatch(name))
+    if variants:
+        raise InvalidCheckpoint(
+            f"The source holds {variants[0][:80]}, a variant, which stock loaders pass over; only {SINGLE_FILE} or "
+            f"{INDEX_FILE} is read.",
+            hint="Load it and write it with save_pretrained, without a variant; a single file may be renamed instead.",
+        )
+    pickled = sorted(name for name in present if name.endswith(PICKLED))
     if pickled:
         raise InvalidCheckpoint(
             f"The source holds {pickled[0][:80]}, a pickle, which can run code; only safetensors is read.",
@@ -84,19 +93,21 @@ def read_tensors(folder: Folder, names: Iterable[str]) -> dict[str, TensorInfo]:
     raise InvalidCheckpoint(f"The source has neither {SINGLE_FILE} nor {INDEX_FILE}; upload the weights first.")
 
 
-def _header(folder: Folder, name: str) -> dict[str, TensorInfo]:
+def read_single(folder: Folder, name: str) -> dict[str, TensorInfo]:
+    """The headers of the tensors in one file of the folder."""
     return read_header(name, _File(folder, name, folder.size(name)))
 
 
-def _sharded(folder: Folder, present: set[str]) -> dict[str, TensorInfo]:
-    size = folder.size(INDEX_FILE)
+def read_sharded(folder: Folder, present: set[str], index: str) -> dict[str, TensorInfo]:
+    """The headers of the tensors in the shards that the file `index` names; `present` are the folder's files."""
+    size = folder.size(index)
     if size > MAX_INDEX_BYTES:
-        raise InvalidCheckpoint(f"{INDEX_FILE} has {size} bytes; at most {MAX_INDEX_BYTES} are read.")
-    weight_map = read_index(folder.read(INDEX_FILE))
+        raise InvalidCheckpoint(f"{index} has {size} bytes; at most {MAX_INDEX_BYTES} are read.")
+    weight_map = read_index(folder.read(index), index)
     shards = sorted(set(weight_map.values()))
     if len(shards) > MAX_SHARDS:
-        raise InvalidCheckpoint(f"{INDEX_FILE} names {len(shards)} shards; at most {MAX_SHARDS} are read.")
+        raise InvalidCheckpoint(f"{index} names {len(shards)} shards; at most {MAX_SHARDS} are read.")
     for shard in shards:
         if shard not in present:
-            raise InvalidCheckpoint(f"{INDEX_FILE} names the shard {shard}, which is not there; upload it.")
-    return merge_shards(weight_map, (_header(folder, shard) for shard in shards))
+            raise InvalidCheckpoint(f"{index} names the shard {shard}, which is not there; upload it.")
+    return merge_shards(weight_map, (read_single(folder, shard) for shard in shards), index)

@@ -76,6 +76,18 @@ def leave_no_weights(folder: Path) -> None:
         path.unlink()
 
 
+def leave_a_variant(folder: Path) -> None:
+    """As save_pretrained(variant="fp16") names its index and shards."""
+    (folder / INDEX_FILE).rename(folder / "model.safetensors.index.fp16.json")
+    for path in folder.glob("*.safetensors"):
+        path.rename(path.with_suffix(".fp16.safetensors"))
+
+
+def leave_a_single_variant(folder: Path) -> None:
+    leave_no_weights(folder)
+    (folder / "model.fp16.safetensors").write_bytes(b"")
+
+
 def name_a_shard(shard: str) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
         entries = weight_map(folder)
@@ -102,6 +114,8 @@ SPOILT: dict[str, tuple[Callable[[Path], object], type[GrowthError], str]] = {
     "unknown-family": (write("config.json", b'{"model_type": "mamba"}'), UnknownArchitecture, "'mamba'"),
     "no-weights": (leave_no_weights, InvalidCheckpoint, "neither"),
     "pickles-only": (leave_pickles_alone, InvalidCheckpoint, "pytorch_model.bin, a pickle"),
+    "variant": (leave_a_variant, InvalidCheckpoint, "model.safetensors.index.fp16.json, a variant"),
+    "variant-single": (leave_a_single_variant, InvalidCheckpoint, "model.fp16.safetensors, a variant"),
     "shard-missing": (remove_a_shard, InvalidCheckpoint, "which is not there"),
     "shard-truncated": (cut_a_shard, InvalidCheckpoint, "truncated"),
     "shard-in-the-parent": (name_a_shard("../model.safetensors"), InvalidCheckpoint, "plain file name"),
