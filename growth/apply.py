@@ -122,10 +122,19 @@ class Grower:
             # Zero where gains are but copied: those keep every bit.
             ones = torch.ones_like(tensor, dtype=wide(tensor).dtype)
             grown = grown + offset * (self._grow_stored_gain(parameter, axis_map, ones) - 1.0)
-        for axis in dim.axes:
-            if (m := axis_map(axis)) and m.gain_fill:
-                grown = grown + torch.tensor(m.gain_fill, dtype=grown.dtype, device=grown.device)
+        if any((m := axis_map(axis)) and m.gain_fill for axis in dim.axes):
+            grown = grown + self._gain_fill(dim, axis_map).to(grown.device, grown.dtype)
         return grown
+
+    def _gain_fill(self, dim: Dim, axis_map: Callable[[str], AxisMap | None]) -> Tensor:
+        """A unit of a product of axes is filled where it is on either."""
+
+        def left(axis: str) -> Tensor:
+            found = axis_map(axis)
+            fill = found.gain_fill if found and found.gain_fill else (0.0,) * self._target_sizes[axis]
+            return 1.0 - torch.tensor(fill, dtype=torch.float64)
+
+        return 1.0 - torch.cat([reduce(torch.kron, map(left, segment)) for segment in dim.segments])
 
     def _grow_stored_gain(
         self, parameter: Parameter, axis_map: Callable[[str], AxisMap | None], tensor: Tensor
