@@ -10,6 +10,7 @@ from enum import Enum
 from math import prod
 
 from growth.config import ModelConfig, Sizes
+from growth.inputs import Input, token_inputs
 
 LAYER = "{layer}"
 
@@ -143,9 +144,12 @@ class Architecture:
     renames: tuple[tuple[str, str], ...] = ()
     """Old names of tensors: regular expression and replacement."""
     headed_classes: frozenset[str] = field(default_factory=frozenset)
-    """Classes with a language-model head, whose logits a tied embedding computes."""
+    """Classes whose logits are what the family is trained on; a tied embedding computes them."""
     objective: str = "causal_lm"
-    """What the headed classes are trained on: `causal_lm` or `masked_lm`."""
+    """What the headed classes are trained on: `causal_lm`, `masked_lm`, `image_classification`, `seq2seq_lm` or
+    `speech_seq2seq`."""
+    inputs: Callable[[ModelConfig], tuple[Input, ...]] = token_inputs
+    """What the forward pass reads."""
     tied_by_default: bool = False
     """What transformers takes where the config has no `tie_word_embeddings`."""
     embedding_scale: Callable[[Sizes], float] = lambda _: 1.0

@@ -14,6 +14,7 @@ from growth.axes import Parameter, Role, axis_sizes
 from growth.config import SIZE_NAMES, ModelConfig, Sizes
 from growth.errors import ImpossibleTarget, InvalidMethod
 from growth.header import TensorInfo
+from growth.inputs import reads_text
 from growth.matching import match_tensors
 from growth.operators.method import Built, Growth, Method
 from growth.operators.operator import GrowthOperator
@@ -122,6 +123,12 @@ def make_plan(
     `dtype` is the written one, the source's own where None. Raises ImpossibleTarget, InvalidCheckpoint or another
     GrowthError, in one sentence with the nearest target that works.
     """
+    if method.fits and not reads_text(source):
+        raise InvalidMethod(
+            f"Method {method.name!r} fits on running text, which is not what a {source.architecture.model_type} model "
+            "is trained on.",
+            hint="Grow it by a closed-form method.",
+        )
     if method.fits and not source.headed:
         raise InvalidMethod(
             f"Method {method.name!r} fits on the model's own loss, and {source.model_class or 'the source'} has no "

@@ -1,7 +1,8 @@
-"""Compare a grown model with its source: their outputs on the same tokens, and their losses."""
+"""Compare a grown model with its source: their outputs on the same inputs, and their losses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -19,9 +20,10 @@ class NotFinite(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Source against target on the same tokens."""
+    """Source against target on the same inputs."""
 
     tokens: int
+    """Outputs compared: one for each token, or for each image that the head classifies."""
     max_difference: float
     """Largest absolute difference of logits; of hidden states, read back through `contract`, where there is no head."""
     max_output: float
@@ -47,7 +49,7 @@ def compare(
         _check_finite(expected, grown)
         difference = max(difference, float((expected - grown).abs().max()))
         largest = max(largest, float(expected.abs().max()))
-        tokens += inputs["input_ids"].numel()
+        tokens += prod(expected.shape[:-1])
     losses = _losses(plan, source, target, batches)
     if losses is None:
         return Comparison(tokens, difference, largest, None, None)

@@ -97,7 +97,7 @@ class GrowthRequest(_Closed):
     method: Annotated[Method, BeforeValidator(_named, json_schema_input_type=MethodName | Method)]
     """`"hypercloning"` is short for `{"name": "hypercloning"}`."""
     data: Data | None = None
-    """Needed by methods that fit; without it, verification reads seeded random token ids and reports no loss."""
+    """Needed by methods that fit; without it, verification reads seeded random inputs and reports no loss."""
     dtype: Dtype | None = None
     """The dtype that is written; the source's own where left out. The arithmetic is float32 always."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
@@ -194,9 +194,10 @@ class FitReport(_Closed):
 
 
 class Verification(_Closed):
-    """Source against target on the same token ids."""
+    """Source against target on the same inputs."""
 
     tokens: int
+    """Outputs compared: one for each token, or for each image that the head classifies."""
     max_logit_difference: float | None = None
     """Largest absolute difference of logits (or of hidden states, where the model has no head)."""
     max_logit: float | None = None

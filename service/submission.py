@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from growth.errors import InvalidData, InvalidOperator
+from growth.inputs import refuse_corpus
 from growth.operators import parse_method
 from growth.operators.method import Method
 from growth.plan import make_plan
@@ -81,6 +82,8 @@ def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -
     method = parse_method({"name": request.method.name, **request.method.options})
     _check_data_given(method, request)
     source = _read_source(storage, places["source"])
+    if request.data is not None:
+        refuse_corpus(source.config)
     grown = make_plan(
         source.config,
         source.tensors,

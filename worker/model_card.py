@@ -2,6 +2,7 @@
 
 import json
 
+from growth.config import ModelConfig
 from growth.plan import GrowthPlan
 from jobs.schema import GrowthRequest
 
@@ -26,6 +27,9 @@ LOADERS = (
     ("ForTokenClassification", "AutoModelForTokenClassification"),
     ("ForQuestionAnswering", "AutoModelForQuestionAnswering"),
     ("ForPreTraining", "AutoModelForPreTraining"),
+    ("ForImageClassification", "AutoModelForImageClassification"),
+    ("ForImageClassificationWithTeacher", "AutoModelForImageClassification"),
+    ("ForMaskedImageModeling", "AutoModelForMaskedImageModeling"),
 )
 
 
@@ -33,6 +37,7 @@ def model_card(request: GrowthRequest, plan: GrowthPlan, *, sentence_transformer
     """Markdown; the same in every attempt at a job, so what was measured stands in the manifest instead."""
     meaning = (PRESERVING if plan.function_preserving else NOT_PRESERVING).format(dtype=plan.dtype)
     loader = _loader(plan.source.model_class)
+    variable, processor = _processor(plan.source)
     name = request.output.rstrip("/").rpartition("/")[2]
     return f"""---
 library_name: transformers
@@ -52,9 +57,9 @@ Method: `{json.dumps(plan.method.described(), sort_keys=True)}`, seed {plan.seed
 ## Load it
 
 ```python
-from transformers import AutoTokenizer, {loader}
+from transformers import {", ".join(sorted((loader, processor)))}
 
-tokenizer = AutoTokenizer.from_pretrained("path/to/{name}")
+{variable} = {processor}.from_pretrained("path/to/{name}")
 model = {loader}.from_pretrained("path/to/{name}")
 ```
 
@@ -71,6 +76,12 @@ def _sizes_table(plan: GrowthPlan) -> str:
 
 def _notes(plan: GrowthPlan) -> str:
     return "".join(["\n", *(f"- {note}\n" for note in plan.notes)]) if plan.notes else ""
+
+
+def _processor(source: ModelConfig) -> tuple[str, str]:
+    """What makes the model's inputs: a variable for it, and its class."""
+    tokens = all(read.vocabulary is not None for read in source.architecture.inputs(source))
+    return ("tokenizer", "AutoTokenizer") if tokens else ("processor", "AutoProcessor")
 
 
 def _loader(model_class: str) -> str:

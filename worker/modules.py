@@ -4,12 +4,27 @@ from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageClassification,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSpeechSeq2Seq,
+    PreTrainedModel,
+)
 from transformers.initialization import no_init_weights
 
 from growth.config import ModelConfig
 
-_HEADED = {"causal_lm": AutoModelForCausalLM, "masked_lm": AutoModelForMaskedLM}
+_HEADED = {
+    "causal_lm": AutoModelForCausalLM,
+    "masked_lm": AutoModelForMaskedLM,
+    "image_classification": AutoModelForImageClassification,
+    "seq2seq_lm": AutoModelForSeq2SeqLM,
+    "speech_seq2seq": AutoModelForSpeechSeq2Seq,
+}
 
 
 def build_module(config: ModelConfig, *, device: str = "cpu") -> nn.Module:
@@ -29,14 +44,20 @@ def build_module(config: ModelConfig, *, device: str = "cpu") -> nn.Module:
 
 
 def fill_module(module: nn.Module, config: ModelConfig, names: Iterable[str], read: Callable[[str], Tensor]) -> None:
-    """Copy the tensors `names`, which `read` gives, into `module`; those of other heads are left out."""
+    """Copy the tensors `names`, which `read` gives, into `module`; those of other heads are left out.
+
+    What the checkpoint may lack, such as a pooler, is zero where it does.
+    """
     parameters: Mapping[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
     prefix = f"{config.architecture.base_prefix}."
+    optional = {row.name for row in config.architecture.table(config) if row.optional}
     filled = set()
     for name in names:
         for known in (name, name.removeprefix(prefix)):
             if known in parameters:
                 parameters[known].data.copy_(read(name))
                 filled.add(parameters[known].data_ptr())
-    empty = [name for name, parameter in parameters.items() if parameter.data_ptr() not in filled]
-    assert not empty, f"no tensor for {empty[:3]}"
+    for name, parameter in parameters.items():
+        if parameter.data_ptr() not in filled:
+            assert {name, f"{prefix}{name}"} & optional, f"no tensor for {name}"
+            parameter.data.zero_()

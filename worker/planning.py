@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from growth.checkpoint import CheckpointReader
 from growth.errors import InvalidData
+from growth.inputs import refuse_corpus
 from growth.operators import parse_method
 from growth.operators.artefact import load_operator
 from growth.operators.ligo import Ligo
@@ -72,6 +73,7 @@ def _operator(plan: GrowthPlan, store: ObjectStore) -> GrowthOperator | None:
 def _corpus(request: GrowthRequest, plan: GrowthPlan, store: ObjectStore, source: Folder) -> Corpus | None:
     if request.data is None:
         return None
+    refuse_corpus(plan.source)
     # Late, because it takes transformers, and transformers takes its time.
     from worker.data import load_corpus
 

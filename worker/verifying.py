@@ -1,25 +1,27 @@
-"""The verifying stage: stock source and target, loaded from what was written, on the same tokens."""
+"""The verifying stage: stock source and target, loaded from what was written, on the same inputs."""
 
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from growth.checkpoint import CheckpointReader
 from growth.config import ModelConfig
 from growth.fit import Batch
+from growth.inputs import Input
 from growth.plan import GrowthPlan
 from growth.verify import compare
 from jobs.schema import Verification
 from worker.corpus import Corpus
 from worker.modules import build_module, fill_module
 
-_SEQUENCES, _LENGTH = 2, 64
+_EXAMPLES = 2
 
 
 def verify_output(
     plan: GrowthPlan, source: CheckpointReader, target: CheckpointReader, corpus: Corpus | None, *, device: str
 ) -> Verification:
-    """Compare the written target with the source on the corpus' held-out tokens, or on seeded random ones.
+    """Compare the written target with the source on the corpus' held-out tokens, or on seeded random inputs.
 
     Raises growth.verify.NotFinite where the target's outputs are not finite.
     """
@@ -40,7 +42,12 @@ def verify_output(
 
 
 def _random_batches(config: ModelConfig, seed: int) -> Sequence[Batch]:
-    positions = config.sizes.fixed.get("positions", _LENGTH)
     generator = torch.Generator().manual_seed(seed)
-    shape = (_SEQUENCES, min(_LENGTH, positions))
-    return [{"input_ids": torch.randint(config.sizes.vocab_size, shape, generator=generator)}]
+    return [{read.name: _random(read, generator) for read in config.architecture.inputs(config)}]
+
+
+def _random(read: Input, generator: torch.Generator) -> Tensor:
+    shape = (_EXAMPLES, *read.shape)
+    if read.vocabulary is None:
+        return torch.randn(shape, generator=generator)
+    return torch.randint(read.vocabulary, shape, generator=generator)
