@@ -113,13 +113,15 @@ class Norm:
     kind: str
     """`layernorm` (subtracts the mean) or `rmsnorm`."""
     epsilon_key: str
-    """Config key of its epsilon."""
+    """Config key of its epsilon; empty where transformers fixes it."""
     epsilon_default: float
     """What transformers takes where the config has no such key."""
     post: bool = False
     """The stream itself is normalised after each block (post-LN), so no block can be an identity."""
     gain_offset: float = 0.0
     """Added to the stored gain before use: 1 for Gemma."""
+    bare: bool = False
+    """It has neither gain nor bias, and an epsilon that no config changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,11 @@ class ModelConfig:
         return self.model_class in self.architecture.headed_classes
 
     @property
+    def headless(self) -> bool:
+        """Whether this class gives hidden states alone."""
+        return not self.headed and (not self.model_class or self.model_class.endswith("Model"))
+
+    @property
     def tied(self) -> bool:
         """Whether the head is the token embedding."""
         return bool(self.raw.get("tie_word_embeddings", self.architecture.tied_by_default))

@@ -43,7 +43,7 @@ def match_tensors(source: ModelConfig, tensors: Mapping[str, TensorInfo]) -> Mat
             found[name] = _checked(source, name, available.get(name), row.shape(sizes))
     left = {name: available[name] for name in sorted(available.keys() - found.keys())}
     repeats = _repeats(source, found, left)
-    notes = [f"{name} repeats a tied tensor and is left out; it is tied again on loading." for name in repeats]
+    notes = [repeat_note(name) for name in repeats]
     notes += _buffer_notes(source, [name for name in left if name not in repeats])
     return Matched(found, frozenset(rows), tuple(repeats.values()), tuple(notes))
 
@@ -67,6 +67,11 @@ def _canonical_name(source: ModelConfig, rows: set[str], name: str) -> str:
     prefixed = f"{source.architecture.base_prefix}.{name}"
     template = re.sub(r"\.\d+\.", ".{layer}.", prefixed, count=1)
     return prefixed if prefixed in rows or template in rows else name
+
+
+def repeat_note(name: str) -> str:
+    """What is told of a copy that a tied head does not need."""
+    return f"{name} repeats a tied tensor and is left out; it is tied again on loading."
 
 
 def _tensor_names(row: Parameter, layers: int) -> list[str]:

@@ -19,6 +19,7 @@ from growth.matching import match_tensors
 from growth.operators.method import Built, Growth, Method
 from growth.operators.operator import GrowthOperator
 from growth.target import resolve_target
+from growth.untying import untied, unties
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
@@ -81,15 +82,17 @@ class GrowthPlan:
 
     def summary(self) -> dict[str, Any]:
         """The plan as plain JSON values, for people and for the job's record."""
-        source_shapes = {name: tensor.shape for name, tensor in self.source_tensors.items()}
-        target_shapes = {tensor.name: tensor.shape for tensor in self.tensors}
+        # A head that is untied has its source in common with the embedding.
+        source_tensors = {tensor.name: tensor for tensor in self.source_tensors.values()}.values()
+        source_shapes = [tensor.shape for tensor in source_tensors]
+        target_shapes = [tensor.shape for tensor in self.tensors]
         return {
             "model_type": self.source.architecture.model_type,
             "architecture": self.source.model_class,
             "method": self.method.described(),
             "function_preserving": self.function_preserving,
-            "source": _size(self.source, source_shapes.values(), sum(t.nbytes for t in self.source_tensors.values())),
-            "target": _size(self.target, target_shapes.values(), self.target_bytes),
+            "source": _size(self.source, source_shapes, sum(tensor.nbytes for tensor in source_tensors)),
+            "target": _size(self.target, target_shapes, self.target_bytes),
             "dtype": self.dtype,
             "tensors": len(self.tensors),
             "shards": len(self.shards),
@@ -138,6 +141,8 @@ def make_plan(
     matched = match_tensors(source, tensors)
     written = dtype or _dominant_dtype(tensors)
     sizes, built = _reach(source, matched.rows, target, method, seed)
+    if unties(source, built.operator):
+        matched = untied(source, matched)
     grown = source.replaced(sizes, **_config_changes(source, built, written))
     target_tensors = tuple(_target_tensors(grown, matched.rows, written))
     return GrowthPlan(
@@ -212,6 +217,8 @@ def _config_changes(source: ModelConfig, built: Built, dtype: Dtype) -> dict[str
         changes[source.architecture.norm.epsilon_key] = source.epsilon * built.operator.epsilon_scale
     for key, values in source.architecture.layer_lists(source.raw).items():
         changes[key] = [values[layer] for layer in built.order]
+    if unties(source, built.operator):
+        changes["tie_word_embeddings"] = False
     return changes
 
 

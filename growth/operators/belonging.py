@@ -7,6 +7,7 @@ from growth.errors import InvalidOperator
 from growth.operators.maps import MAP_NAMES, MEAN, AxisMap, Selection
 from growth.operators.operator import EVERY, WRITES, DepthMap, DepthMatrix, GrowthOperator, Noise, NoiseKind
 from growth.plan import GrowthPlan
+from growth.untying import unties
 
 
 def check_belongs(operator: GrowthOperator, plan: GrowthPlan) -> None:
@@ -21,6 +22,12 @@ def check_belongs(operator: GrowthOperator, plan: GrowthPlan) -> None:
         raise InvalidOperator(
             f"The operator scales the norms' epsilon by {operator.epsilon_scale:g}, and this job's init by "
             f"{plan.operator.epsilon_scale:g}; name the init that the operator was fitted from.",
+            field="/method/init",
+        )
+    if unties(plan.source, operator) != unties(plan.source, plan.operator):
+        raise InvalidOperator(
+            f"The operator scales what a tied head reads by {operator.readout_scale:g}, and this job's init by "
+            f"{plan.operator.readout_scale:g}; name the init that the operator was fitted from.",
             field="/method/init",
         )
 

@@ -1,6 +1,7 @@
 """Width by copies on every axis, shared by the methods that differ only in which unit is copied and how it is split."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import sqrt
 
 from growth.axes import GROWING
@@ -69,9 +70,11 @@ def exact_width(
         raise stream.refuse_ratio(growth, method, "post-LN blocks allow whole multiples alone")
     if family.padding_refusal:
         raise stream.refuse_ratio(growth, method, family.padding_refusal)
-    axes["hidden"] = stream.padding(growth)
-    note = f"hidden_size {source} -> {target} is no whole multiple: the residual stream is padded, not copied."
-    return Width(axes, exact=True, epsilon_scale=stream.padding_epsilon_scale(growth), notes=(note,))
+    if family.norm.bare and growth.source.headless:
+        reason = "the last norm has no gain, so that padding would change the scale of the hidden states"
+        raise stream.refuse_ratio(growth, method, reason)
+    width = stream.padding(growth)
+    return replace(width, axes={**axes, **width.axes})
 
 
 def _grows(growth: Growth, axis: str) -> bool:

@@ -55,6 +55,8 @@ class Width:
     column_scale: Mapping[str, float] | None = None
     readout_scale: float = 1.0
     epsilon_scale: float = 1.0
+    padded: bool = False
+    """Whether `hidden` has units that nothing is written to."""
     new_rows_from_next_layer: bool = False
     notes: tuple[str, ...] = ()
 

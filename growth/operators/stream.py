@@ -5,7 +5,7 @@ from math import sqrt
 
 from growth.errors import ImpossibleTarget
 from growth.operators.maps import MEAN, ZERO, AxisMap, Selection, first_seen
-from growth.operators.method import Growth
+from growth.operators.method import Growth, Width
 
 
 def copies(source: int, index: Sequence[int], contract: Selection) -> AxisMap:
@@ -17,31 +17,36 @@ def copies(source: int, index: Sequence[int], contract: Selection) -> AxisMap:
     return AxisMap(expand, contract, seen=expand, gain=expand, new=first_seen(index))
 
 
-def padding(growth: Growth) -> AxisMap:
+def padding(growth: Growth) -> Width:
     """`hidden` padded with what the norm turns to zero: the mean under LayerNorm, zero under RMSNorm.
 
     The gain makes up for the smaller variance, `sqrt(S/T)`, the config's epsilon shrinks by S/T; new columns of what
     reads the stream are free. Exact at any ratio for pre-norm blocks. Source: LEMON (arXiv 2310.07999), section 4.
+    Under a bare norm the stream itself makes up for it: what writes it is multiplied by `sqrt(T/S)`, which leaves the
+    variance as it was, and what reads the norm's output is divided by that.
     """
     source, target = growth.axis("hidden")
+    norm = growth.source.architecture.norm
     old, fresh = tuple(range(source)), target - source
     blind = Selection.of((*old, *[ZERO] * fresh), source)
     mean = Selection.of((*old, *[MEAN] * fresh), source)
-    layernorm = growth.source.architecture.norm.kind == "layernorm"
-    new = (False,) * source + (True,) * fresh
-    return AxisMap(
-        expand=mean if layernorm else blind,
-        contract=blind,
-        seen=blind,
+    louder = sqrt(target / source) if norm.bare else 1.0
+    hidden = AxisMap(
+        expand=(mean if norm.kind == "layernorm" else blind).scaled(louder),
+        contract=blind.scaled(1 / louder),
+        seen=blind.scaled(louder),
         gain=mean.scaled(sqrt(source / target)),
-        new=new,
+        new=(False,) * source + (True,) * fresh,
     )
-
-
-def padding_epsilon_scale(growth: Growth) -> float:
-    """Factor on the norm's epsilon under `padding`."""
-    source, target = growth.axis("hidden")
-    return source / target
+    note = f"hidden_size {source} -> {target} is no whole multiple: the residual stream is padded, not copied."
+    return Width(
+        {"hidden": hidden},
+        exact=True,
+        readout_scale=louder**-2,
+        epsilon_scale=1.0 if norm.bare else source / target,
+        padded=True,
+        notes=(note,),
+    )
 
 
 def is_multiple(growth: Growth) -> bool:

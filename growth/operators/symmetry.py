@@ -47,14 +47,13 @@ class CopyingMethod(WidthMethod):
 
         Source: HyperCloning (arXiv 2409.12903), section 3, and LEMON, section 4.
         """
-        padded = width.epsilon_scale != 1.0
         copied = 0.0 if self.snr_db is None else 10 ** (-self.snr_db / 20)
-        scale = copied or (free if padded else 0.0)
+        scale = copied or (free if width.padded else 0.0)
         if not scale:
             return width
         # Copies shrink the columns that read them, and noise is told in proportion to these.
         columns = {a: _shrink(m.contract) if copied else 0.0 for a, m in width.axes.items()}
-        if padded:
+        if width.padded:
             columns["hidden"] = free / scale
         return replace(width, noise=NoiseKind.NULL_SPACE, noise_scale=scale, column_scale=columns)
 
