@@ -3,24 +3,26 @@
 The same code serves the streamed expansion and the fit, where the maps are learned and autograd runs through it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
-from math import prod, sqrt
+from math import sqrt
 
 import torch
 from torch import Tensor
 
 from growth.axes import Dim, Parameter, Role, axis_sizes
 from growth.config import ModelConfig
-from growth.contraction import compute, copy_units, merge_dims, split_dim, wide
+from growth.contraction import Computed, compute, merge_dims, split_dim, wide
 from growth.operators.dense import DenseDepth
 from growth.operators.maps import AxisMap, LinearMap, Selection, map_name
 from growth.operators.operator import DepthMap, DepthMatrix, GrowthOperator, NoiseKind
-from growth.residual import Fetch, draw_residual, initial_tensor, new_units
+from growth.pending import Copies, Pending, cast
+from growth.residual import Fetch, Residual, draw_residual, initial_rows, new_units, rows_per_block
 
-Residual = Callable[[Parameter, int | None, Fetch], Tensor | None]
+Draw = Callable[[Parameter, int | None, Fetch], Residual | None]
 """The seeded residual of a target tensor, or None where it has none."""
+_Rows = Callable[[int, int], Tensor]
 _MapOf = Callable[[str], LinearMap | None]
 
 
@@ -28,7 +30,7 @@ class Grower:
     """One operator between two models' sizes, applied tensor by tensor."""
 
     def __init__(
-        self, operator: GrowthOperator, source: ModelConfig, target: ModelConfig, residual: Residual | None = None
+        self, operator: GrowthOperator, source: ModelConfig, target: ModelConfig, residual: Draw | None = None
     ) -> None:
         """`residual` replaces the operator's own drawing, so that a fit can draw once and keep."""
         self._operator = operator
@@ -48,18 +50,31 @@ class Grower:
         Its shape is `parameter.shape` at the target's axis sizes. It is computed in float32, or float64 where `fetch`
         gives that, and cast to `dtype` once, as early as nothing but copies is left to do; None leaves it as it is.
         """
+        shape = parameter.shape(self._target_sizes)
+        grown = self._rows(parameter, layer, fetch, dtype)(0, shape[0])
+        assert tuple(grown.shape) == shape
+        return grown
+
+    def blocks(self, parameter: Parameter, layer: int | None, fetch: Fetch, dtype: torch.dtype) -> Iterator[Tensor]:
+        """The rows of what `grow` gives, a few at a time and in order, each bit the same."""
+        shape = parameter.shape(self._target_sizes)
+        rows, step = self._rows(parameter, layer, fetch, dtype), rows_per_block(shape)
+        for start in range(0, shape[0], step):
+            yield rows(start, min(shape[0], start + step))
+
+    def _rows(self, parameter: Parameter, layer: int | None, fetch: Fetch, dtype: torch.dtype | None) -> _Rows:
         operator, shape = self._operator, parameter.shape(self._target_sizes)
         if operator.noise is not None and operator.noise.kind is NoiseKind.INITIAL:
-            return _cast(initial_tensor(operator.noise, self._target, parameter, layer, shape), dtype)
+            fresh = initial_rows(operator.noise, self._target, parameter, layer, shape)
+            return lambda start, stop: cast(fresh.rows(start, stop), dtype)
         if layer is not None and _silent(operator.depth_matrix(parameter), layer):
-            return torch.zeros(shape, dtype=dtype)
+            return lambda start, stop: torch.zeros((stop - start, *shape[1:]), dtype=dtype)
         fetch = self._with_absent(parameter, fetch)
         added = self._residual(parameter, layer, fetch)
-        grown = self._grow_mixed(parameter, layer, fetch, dtype if added is None else None)
-        assert tuple(grown.shape) == shape
         if added is None:
-            return grown
-        return _cast(wide(grown) + added.to(wide(grown).dtype) * self.scale(parameter), dtype)
+            return self._mixed_rows(parameter, layer, fetch, dtype)
+        grown, scale = self._mixed_rows(parameter, layer, fetch, None), self.scale(parameter)
+        return lambda start, stop: cast(_sum(grown(start, stop), added.rows(start, stop) * scale), dtype)
 
     def _with_absent(self, parameter: Parameter, fetch: Fetch) -> Fetch:
         if not parameter.absent_layers:
@@ -68,41 +83,43 @@ class Grower:
         absent = torch.full(parameter.shape(self._source_sizes), initial)
         return lambda layer: absent if layer in parameter.absent_layers else fetch(layer)
 
-    def _draw(self, parameter: Parameter, layer: int | None, fetch: Fetch) -> Tensor | None:
+    def _draw(self, parameter: Parameter, layer: int | None, fetch: Fetch) -> Residual | None:
         return draw_residual(self._operator, parameter, layer, self._target_sizes, fetch)
 
-    def _grow_mixed(self, parameter: Parameter, layer: int | None, fetch: Fetch, dtype: torch.dtype | None) -> Tensor:
+    def _mixed_rows(self, parameter: Parameter, layer: int | None, fetch: Fetch, dtype: torch.dtype | None) -> _Rows:
         if layer is None:
-            return self._grow_dims(parameter, layer, fetch(None), dtype)
+            return self._dim_rows(parameter, layer, fetch(None), dtype)
         operator = self._operator
-        mixed = mix_layers(operator.depth_matrix(parameter), layer, fetch)
-        grown = self._grow_dims(parameter, layer, mixed, dtype)
+        grown = self._dim_rows(parameter, layer, mix_layers(operator.depth_matrix(parameter), layer, fetch), dtype)
         if operator.next_depth is None or parameter.role not in (Role.LINEAR, Role.BIAS):
             return grown
         new = new_units(operator.axes, parameter, self._target_sizes)
         if new is None:
             return grown
-        following = self._grow_dims(parameter, layer, mix_layers(operator.next_depth, layer, fetch), dtype)
-        return torch.where(new.to(grown.device), following, grown)
+        following = self._dim_rows(parameter, layer, mix_layers(operator.next_depth, layer, fetch), dtype)
 
-    def _grow_dims(self, parameter: Parameter, layer: int | None, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+        def rows(start: int, stop: int) -> Tensor:
+            old = grown(start, stop)
+            met = new if len(new) == 1 else new[start:stop]
+            return torch.where(met.to(old.device), following(start, stop), old)
+
+        return rows
+
+    def _dim_rows(self, parameter: Parameter, layer: int | None, tensor: Tensor, dtype: torch.dtype | None) -> _Rows:
         def axis_map(axis: str) -> AxisMap | None:
             return self._operator.axis_map(axis, parameter, layer)
 
         if parameter.role is Role.NORM_GAIN:
-            return _cast(self._grow_gain(parameter, axis_map, tensor), dtype)
-        left = []
-        for position, dim in enumerate(parameter.dims):
-            tensor, copies = self._compute_dim(tensor, position, dim, _side(axis_map, parameter.role, dim))
-            left.append(copies)
-        tensor = _cast(self._scaled(parameter, tensor), dtype)
-        for position in reversed(range(len(left))):
-            tensor = _copy_dim(tensor, position, left[position])
-        return tensor
-
-    def _scaled(self, parameter: Parameter, tensor: Tensor) -> Tensor:
+            gain = cast(self._grow_gain(parameter, axis_map, tensor), dtype)
+            return lambda start, stop: gain[start:stop]
+        left: list[tuple[Copies, ...]] = []
         scale = self.scale(parameter)
-        return tensor if scale == 1.0 else wide(tensor) * scale
+        for position, dim in enumerate(parameter.dims):
+            computed = self._compute_dim(tensor, position, dim, _side(axis_map, parameter.role, dim))
+            tensor, scale = computed.tensor, scale * computed.scale
+            left.append(computed.copies)
+        pending = Pending(tensor, scale, left)
+        return lambda start, stop: pending.rows(start, stop, dtype)
 
     def scale(self, parameter: Parameter) -> float:
         """What every entry of this parameter is multiplied by, beside its maps."""
@@ -140,58 +157,47 @@ class Grower:
         self, parameter: Parameter, axis_map: Callable[[str], AxisMap | None], tensor: Tensor
     ) -> Tensor:
         (dim,) = parameter.dims
-        gains, left = self._compute_dim(wide(tensor), 0, dim, _gain(axis_map))
-        return _copy_dim(self._scaled(parameter, gains), 0, left)
+        gains = self._compute_dim(wide(tensor), 0, dim, _gain(axis_map))
+        pending = Pending(gains.tensor, gains.scale * self.scale(parameter), [gains.copies])
+        return pending.rows(0, dim.size(self._target_sizes), None)
 
-    def _compute_dim(self, tensor: Tensor, position: int, dim: Dim, map_of: _MapOf) -> tuple[Tensor, list["_Copies"]]:
+    def _compute_dim(self, tensor: Tensor, position: int, dim: Dim, map_of: _MapOf) -> "_Computed":
         """What the maps of one dimension compute, and the copies left; segments grow by Kronecker products of maps."""
         if not any(map_of(axis) for axis in dim.axes):
-            return tensor, []
+            return _Computed(tensor, 1.0, ())
         parts = torch.split(tensor, dim.segment_sizes(self._source_sizes), position)
         done = [self._compute_segment(p, position, s, map_of) for p, s in zip(parts, dim.segments, strict=True)]
-        widest = reduce(torch.promote_types, (part.dtype for part, _ in done))
-        joined = done[0][0] if len(done) == 1 else torch.cat([part.to(widest) for part, _ in done], position)
-        return joined, [copies for _, copies in done]
+        scale = done[0].scale if len({part.scale for part in done}) == 1 else 1.0
+        scaled = [part.tensor if part.scale == scale else wide(part.tensor) * part.scale for part in done]
+        widest = reduce(torch.promote_types, (part.dtype for part in scaled))
+        joined = scaled[0] if len(scaled) == 1 else torch.cat([part.to(widest) for part in scaled], position)
+        return _Computed(joined, scale, tuple(copies for part in done for copies in part.copies))
 
-    def _compute_segment(
-        self, tensor: Tensor, position: int, segment: tuple[str, ...], map_of: _MapOf
-    ) -> tuple[Tensor, "_Copies"]:
+    def _compute_segment(self, tensor: Tensor, position: int, segment: tuple[str, ...], map_of: _MapOf) -> "_Computed":
         part = split_dim(tensor, position, [self._source_sizes[axis] for axis in segment])
-        copies: list[Selection | None] = []
+        along: list[Selection | None] = []
+        scale = 1.0
         for offset, axis in enumerate(segment):
-            left, linear_map = None, map_of(axis)
-            if linear_map is not None:
-                part, left = compute(part, linear_map, position + offset)
-            copies.append(left)
+            linear_map = map_of(axis)
+            computed = Computed(part) if linear_map is None else compute(part, linear_map, position + offset)
+            part, scale = computed.tensor, scale * computed.scale
+            along.append(computed.copies)
         sizes = tuple(part.shape[position : position + len(segment)])
-        return merge_dims(part, position, len(segment)), _Copies(sizes, tuple(copies))
+        return _Computed(merge_dims(part, position, len(segment)), scale, (Copies(sizes, tuple(along)),))
 
 
 @dataclass(frozen=True, slots=True)
-class _Copies:
-    """What is left to do for one segment of a dimension: its axes' present sizes, and the copies along each."""
+class _Computed:
+    """A tensor whose maps along one dimension have computed: a factor and the copies in each segment are left."""
 
-    sizes: tuple[int, ...]
-    copies: tuple[Selection | None, ...]
-
-    def apply(self, tensor: Tensor, position: int) -> Tensor:
-        part = split_dim(tensor, position, self.sizes)
-        for offset, copies in enumerate(self.copies):
-            if copies is not None:
-                part = copy_units(part, copies, position + offset)
-        return merge_dims(part, position, len(self.sizes))
+    tensor: Tensor
+    scale: float
+    copies: tuple[Copies, ...]
 
 
-def _copy_dim(tensor: Tensor, position: int, left: list[_Copies]) -> Tensor:
-    if not any(copies for segment in left for copies in segment.copies):
-        return tensor
-    parts = torch.split(tensor, [prod(segment.sizes) for segment in left], position)
-    grown = [segment.apply(part, position) for segment, part in zip(left, parts, strict=True)]
-    return grown[0] if len(grown) == 1 else torch.cat(grown, position)
-
-
-def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    return tensor if dtype is None else tensor.to(dtype)
+def _sum(grown: Tensor, added: Tensor) -> Tensor:
+    total = wide(grown)
+    return total + added.to(total.dtype)
 
 
 def _gain(axis_map: Callable[[str], AxisMap | None]) -> _MapOf:

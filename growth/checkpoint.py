@@ -1,7 +1,6 @@
 """Safetensors as torch tensors: a reader that fetches one tensor at a time, a writer that puts the header first."""
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Protocol
@@ -9,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from growth.buffers import Buffers
+from growth.errors import InvalidCheckpoint
 from growth.header import TensorInfo
 from growth.plan import DTYPE_CODES, Dtype
 from growth.source import Folder
@@ -33,17 +34,17 @@ class CheckpointReader:
     def __init__(self, folder: Folder, tensors: Mapping[str, TensorInfo]) -> None:
         self._folder = folder
         self._tensors = tensors
+        self._buffers = Buffers()
 
     def tensor(self, name: str) -> Tensor:
         """The tensor `name` as it is stored, on the CPU; not to be written to."""
         info = self._tensors[name]
         if not prod(info.shape):
             return torch.empty(info.shape, dtype=TORCH_DTYPES[info.dtype])
-        data = self._folder.read(info.file, info.start, info.nbytes)
-        with warnings.catch_warnings():
-            # A copy that could be written to would cost as much memory again.
-            warnings.filterwarnings("ignore", message="The given buffer is not writable")
-            return torch.frombuffer(data, dtype=TORCH_DTYPES[info.dtype]).view(info.shape)
+        buffer = self._buffers.lend(info.nbytes)
+        if self._folder.read_into(info.file, buffer, info.start) != info.nbytes:
+            raise InvalidCheckpoint(f"{info.file} ends inside tensor {name!r}; upload it again.")
+        return torch.frombuffer(buffer, dtype=TORCH_DTYPES[info.dtype]).view(info.shape)
 
     def wide(self, name: str) -> Tensor:
         """The tensor `name` in float32, or float64 where it is stored so."""

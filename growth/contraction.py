@@ -1,6 +1,7 @@
 """One linear map along one dimension of a tensor: gathers for selections, a product for dense maps."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -46,21 +47,32 @@ def apply_transposed(tensor: Tensor, linear_map: LinearMap, position: int) -> Te
     return summed.narrow(position, 0, linear_map.source_size)
 
 
-def compute(tensor: Tensor, linear_map: LinearMap, position: int) -> tuple[Tensor, Selection | None]:
-    """The part of `linear_map` that computes, and what is left of it: copies of whole units, which can wait for a cast.
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What is left of a map once it has computed: a factor, and copies of whole units, which can wait for a cast."""
 
-    Weights that depend on the source unit alone scale the source, before there are copies of it.
+    tensor: Tensor
+    copies: Selection | None = None
+    scale: float = 1.0
+
+
+def compute(tensor: Tensor, linear_map: LinearMap, position: int) -> Computed:
+    """The part of `linear_map` that computes, done at the source's size wherever that can be.
+
+    Weights that depend on the source unit alone scale the source, before there are copies of it; one weight for all
+    units is left as a factor.
     """
     if not isinstance(linear_map, Selection) or MEAN in linear_map.index:
-        return apply_map(wide(tensor), linear_map, position), None
+        return Computed(apply_map(wide(tensor), linear_map, position))
     weights = _unit_weights(linear_map)
     if weights is None:
-        return apply_map(wide(tensor), linear_map, position), None
-    if set(weights) != {1.0}:
-        scale = torch.tensor(weights, dtype=torch.float64, device=tensor.device)
-        tensor = wide(tensor)
-        tensor = tensor * _along(scale, position, tensor)
-    return tensor, Selection.of(linear_map.index, linear_map.source_size)
+        return Computed(apply_map(wide(tensor), linear_map, position))
+    copies = Selection.of(linear_map.index, linear_map.source_size)
+    if len(set(weights)) <= 1:
+        return Computed(tensor, copies, weights[0] if weights else 1.0)
+    scale = torch.tensor(weights, dtype=torch.float64, device=tensor.device)
+    tensor = wide(tensor)
+    return Computed(tensor * _along(scale, position, tensor), copies)
 
 
 def wide(tensor: Tensor) -> Tensor:

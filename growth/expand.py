@@ -1,11 +1,13 @@
-"""Stream a grown checkpoint: shard by shard, header first, one target tensor in memory at a time."""
+"""Stream a grown checkpoint: shard by shard, header first, a few rows of one target tensor in memory at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from growth.ahead import ahead
 from growth.apply import Grower
 from growth.axes import Parameter
 from growth.checkpoint import CheckpointReader, Planned, raw_bytes, shard_header
@@ -16,6 +18,7 @@ from growth.residual import Fetch
 
 Written = TypeVar("Written", covariant=True)
 TensorPlan = TypeVar("TensorPlan", bound=Planned)
+_BLOCKS_AHEAD = 4
 
 
 class ShardSink(Protocol[Written]):
@@ -37,16 +40,16 @@ def expand(
     """Write every shard of `plan`, its tensors grown by `operator`, and return what each sink's `close` returned.
 
     `open_shard(index, nbytes)` opens a sink for exactly that many bytes. `on_progress` takes the share of the bytes
-    written, after every tensor; what it raises stops the expansion. On any exception the open sink is aborted.
+    written, after every few rows; what it raises stops the expansion. On any exception the open sink is aborted.
     Raises InvalidCheckpoint, before any shard is opened, where a head that should be tied is another one.
-    Memory: the largest target tensor in float32 and as written, and the source tensors that it needs.
+    Memory: the source tensors that one target tensor needs, in float32 where a map computes, and a few blocks of rows.
     """
     _refuse_untied_heads(plan, reader)
     grower = Grower(operator, plan.source, plan.target)
     return write_shards(
         plan.shards,
         plan.dtype,
-        lambda tensor: grown_tensor(plan, grower, reader, tensor, device),
+        lambda tensor: grown_blocks(plan, grower, reader, tensor, device),
         open_shard,
         on_progress,
     )
@@ -55,11 +58,11 @@ def expand(
 def write_shards(
     shards: Sequence[Sequence[TensorPlan]],
     dtype: Dtype,
-    grown: Callable[[TensorPlan], Tensor],
+    grown: Callable[[TensorPlan], Iterable[Tensor]],
     open_shard: Callable[[int, int], ShardSink[Written]],
     on_progress: Callable[[float], None],
 ) -> list[Written]:
-    """As `expand`, for whatever tensors `grown` gives in `dtype`, one after the other."""
+    """As `expand`, for whatever tensors `grown` gives in `dtype`, one after the other, each by its rows in order."""
     written: list[Written] = []
     done, total = 0, sum(tensor.nbytes for shard in shards for tensor in shard)
     for index, shard in enumerate(shards):
@@ -67,10 +70,12 @@ def write_shards(
         sink = open_shard(index, len(header) + sum(tensor.nbytes for tensor in shard))
         try:
             sink.write(memoryview(header))
-            for tensor in shard:
-                sink.write(raw_bytes(grown(tensor)))
-                done += tensor.nbytes
-                on_progress(done / total)
+            blocks = (block for tensor in shard for block in grown(tensor))
+            with closing(ahead(map(raw_bytes, blocks), _BLOCKS_AHEAD)) as made:
+                for block in made:
+                    sink.write(block)
+                    done += block.nbytes
+                    on_progress(done / total)
             written.append(sink.close())
         except BaseException:
             sink.abort()
@@ -95,6 +100,14 @@ def grown_tensor(
     with torch.inference_mode():
         fetch = source_fetch(plan, reader, tensor.parameter, device)
         return grower.grow(tensor.parameter, tensor.layer, fetch, getattr(torch, plan.dtype))
+
+
+def grown_blocks(
+    plan: GrowthPlan, grower: Grower, reader: CheckpointReader, tensor: TargetTensor, device: str = "cpu"
+) -> Iterator[Tensor]:
+    """What `grown_tensor` gives, a few rows at a time."""
+    fetch = source_fetch(plan, reader, tensor.parameter, device)
+    yield from grower.blocks(tensor.parameter, tensor.layer, fetch, getattr(torch, plan.dtype))
 
 
 def source_fetch(plan: GrowthPlan, reader: CheckpointReader, parameter: Parameter, device: str = "cpu") -> Fetch:

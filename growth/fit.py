@@ -21,7 +21,7 @@ from growth.operators.learned import LearnedOperator
 from growth.operators.ligo import Ligo
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan, TargetTensor
-from growth.residual import Fetch, draw_residual
+from growth.residual import Fetch, Residual, draw_residual
 
 Batch = Mapping[str, Tensor]
 """Keyword arguments of the module, among them `labels` [batch, sequence] with -100 where no loss is taken."""
@@ -121,7 +121,7 @@ class Fit:
         table = dict.fromkeys(tensor.parameter for tensor in self._names.values())
         dtype = next(iter(source.values())).dtype
         self._learned = LearnedOperator(plan.operator, table, device=device, dtype=dtype)
-        self._residuals: dict[str, Tensor | None] = {}
+        self._residuals: dict[str, Residual | None] = {}
         self._optimizer = torch.optim.AdamW(
             [
                 {"params": self._learned.group("axes"), "lr": options.width_learning_rate},
@@ -210,13 +210,14 @@ class Fit:
     def _fetch(self, parameter: Parameter) -> Fetch:
         return lambda layer: self._source[parameter.tensor_name(layer)]
 
-    def _residual(self, parameter: Parameter, layer: int | None, fetch: Fetch) -> Tensor | None:
+    def _residual(self, parameter: Parameter, layer: int | None, fetch: Fetch) -> Residual | None:
         """The residual never changes during a fit: drawn once, kept on the device."""
         name = parameter.tensor_name(layer)
         if name not in self._residuals:
             sizes = axis_sizes(self._plan.target.sizes)
             drawn = draw_residual(self._plan.operator, parameter, layer, sizes, fetch)
-            self._residuals[name] = None if drawn is None else drawn.to(self._device)
+            rows = parameter.shape(sizes)[0]
+            self._residuals[name] = None if drawn is None else Residual.of(drawn.rows(0, rows).to(self._device))
         return self._residuals[name]
 
     def _record(self, point: Point, on_point: Callable[[Point], None]) -> None:

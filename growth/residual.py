@@ -1,10 +1,11 @@
 """The seeded residual of an operator: fresh units, noise that no activation reaches, or a whole fresh tensor.
 
-Each tensor draws from a generator of its own, seeded by the operator's seed and the tensor's name, so that neither the
-order of streaming nor the sharding changes a bit.
+Each block of rows draws from a generator of its own, seeded by the operator's seed, the tensor's name and the block's
+number, so that neither the order of streaming nor the sharding changes a bit.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from hashlib import blake2b
 from math import prod
@@ -22,30 +23,54 @@ Fetch = Callable[[int | None], Tensor]
 """The source's tensor of one parameter, as it is stored or wider, for a source layer (None outside the layers)."""
 
 _MATRICES = (Role.LINEAR, Role.READOUT, Role.EMBEDDING)
+_BLOCK = 1 << 20
+"""Numbers in a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """The residual of one target tensor, given by rows."""
+
+    rows: Callable[[int, int], Tensor]
+    """(start, stop) -> the rows from `start` to before `stop`."""
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> "Residual":
+        """The residual that has been drawn already."""
+        return cls(lambda start, stop: tensor[start:stop])
+
+
+def rows_per_block(shape: Sequence[int]) -> int:
+    """Rows of a tensor that are drawn, computed and written together: few enough to stay in a processor's cache."""
+    return max(1, _BLOCK // max(1, prod(shape[1:])))
 
 
 def draw_residual(
     operator: GrowthOperator, parameter: Parameter, layer: int | None, sizes: Mapping[str, int], fetch: Fetch
-) -> Tensor | None:
+) -> Residual | None:
     """The residual of one target tensor, or None where there is none; `sizes` are the target's axis sizes."""
     noise = operator.noise
     if noise is None or parameter.role not in _MATRICES or not noise.scale:
         return None
-    draw = _new_unit_residual if noise.kind is NoiseKind.NEW_UNITS else _null_space_residual
+    draw = _new_unit_rows if noise.kind is NoiseKind.NEW_UNITS else _null_space_rows
+    unit = draw(noise, parameter, layer, sizes)
+    if unit is None:
+        return None
     source = wide(fetch(None if layer is None else noise.order[layer]))
-    drawn = draw(noise, parameter, layer, sizes, source.dtype)
-    return None if drawn is None else drawn.to(source.device) * source.float().std(correction=0)
+    spread = source.float().std(correction=0)
+    dtype, device = source.dtype, source.device
+    return Residual(lambda start, stop: unit(start, stop, dtype).to(device) * spread)
 
 
-def initial_tensor(
+def initial_rows(
     noise: Noise, target: ModelConfig, parameter: Parameter, layer: int | None, shape: tuple[int, ...]
-) -> Tensor:
+) -> Residual:
     """A fresh tensor at the family's own initialisation (transformers' `_init_weights`)."""
     if parameter.role in _MATRICES:
-        return _normal(noise, parameter, layer, shape) * (target.initializer_range * parameter.init_std)
-    if parameter.role is Role.NORM_GAIN:
-        return torch.full(shape, 1.0 - target.architecture.norm.gain_offset)
-    return torch.zeros(shape)
+        scale = target.initializer_range * parameter.init_std
+        return Residual(lambda start, stop: _normal(noise, parameter, layer, shape, start, stop) * scale)
+    value = 1.0 - target.architecture.norm.gain_offset if parameter.role is Role.NORM_GAIN else 0.0
+    return Residual.of(torch.full(shape, value))
 
 
 def new_units(axes: Mapping[str, AxisMap], parameter: Parameter, sizes: Mapping[str, int]) -> Tensor | None:
@@ -78,27 +103,41 @@ def _either(outer: Tensor, inner: Tensor) -> Tensor:
     return (outer.unsqueeze(-1) | inner).flatten()
 
 
-def _new_unit_residual(
-    noise: Noise, parameter: Parameter, layer: int | None, sizes: Mapping[str, int], dtype: torch.dtype
-) -> Tensor | None:
+_Rows = Callable[[int, int, torch.dtype], Tensor]
+"""(start, stop, dtype) -> rows of a residual at a standard deviation of 1."""
+
+
+def _new_unit_rows(noise: Noise, parameter: Parameter, layer: int | None, sizes: Mapping[str, int]) -> _Rows | None:
     mask = new_units(noise.frame, parameter, sizes)
     if mask is None:
         return None
-    return _normal(noise, parameter, layer, parameter.shape(sizes)).to(dtype) * mask * noise.scale
+    shape = parameter.shape(sizes)
+
+    def rows(start: int, stop: int, dtype: torch.dtype) -> Tensor:
+        met = mask if len(mask) == 1 else mask[start:stop]
+        return _normal(noise, parameter, layer, shape, start, stop).to(dtype) * met * noise.scale
+
+    return rows
 
 
-def _null_space_residual(
-    noise: Noise, parameter: Parameter, layer: int | None, sizes: Mapping[str, int], dtype: torch.dtype
-) -> Tensor | None:
+def _null_space_rows(noise: Noise, parameter: Parameter, layer: int | None, sizes: Mapping[str, int]) -> _Rows | None:
     """`Z - Z R C.T`: since `C.T R = I`, what is left vanishes on every activation that the grown model can produce."""
     reading = [(p, dim) for p, dim in enumerate(parameter.dims) if dim.side is Side.IN and dim.axes & set(noise.frame)]
     scale = noise.scale * prod(noise.column_scale.get(a, 1.0) for _, dim in reading for a in dim.axes)
     if not reading or not scale:
         return None
-    drawn = _normal(noise, parameter, layer, parameter.shape(sizes)).to(dtype)
-    for position, dim in reading:
-        drawn = drawn - _reached(noise.frame, drawn, position, dim, sizes)
-    return drawn * scale
+    shape = parameter.shape(sizes)
+
+    def rows(start: int, stop: int, dtype: torch.dtype) -> Tensor:
+        drawn = _normal(noise, parameter, layer, shape, start, stop).to(dtype)
+        for position, dim in reading:
+            drawn = drawn - _reached(noise.frame, drawn, position, dim, sizes)
+        return drawn * scale
+
+    if not any(position == 0 for position, _ in reading):
+        return rows
+    # What reads along the rows mixes all of them.
+    return lambda start, stop, dtype: rows(0, shape[0], dtype)[start:stop]
 
 
 def _reached(axes: Mapping[str, AxisMap], drawn: Tensor, position: int, dim: Dim, sizes: Mapping[str, int]) -> Tensor:
@@ -111,7 +150,21 @@ def _reached(axes: Mapping[str, AxisMap], drawn: Tensor, position: int, dim: Dim
     return merge_dims(part, position, len(segment))
 
 
-def _normal(noise: Noise, parameter: Parameter, layer: int | None, shape: tuple[int, ...]) -> Tensor:
-    name = f"{noise.seed}/{parameter.tensor_name(layer)}".encode()
-    seed = int.from_bytes(blake2b(name, digest_size=8).digest(), "little") >> 1
+def _normal(
+    noise: Noise, parameter: Parameter, layer: int | None, shape: tuple[int, ...], start: int, stop: int
+) -> Tensor:
+    """The rows from `start` to before `stop`, whole blocks of which each has a generator of its own."""
+    step = rows_per_block(shape)
+    assert start % step == 0
+    blocks = [
+        _normal_block(
+            f"{noise.seed}/{parameter.tensor_name(layer)}/{first // step}", (min(step, stop - first), *shape[1:])
+        )
+        for first in range(start, stop, step)
+    ]
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+
+
+def _normal_block(name: str, shape: tuple[int, ...]) -> Tensor:
+    seed = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") >> 1
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

@@ -29,6 +29,10 @@ class Folder(Protocol):
         """`length` bytes from `start`; to the end where None."""
         ...
 
+    def read_into(self, name: str, buffer: memoryview, start: int = 0) -> int:
+        """Fills `buffer` from `start` and tells how many bytes there were."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SourceCheckpoint:

@@ -30,6 +30,11 @@ class Folder:
         info = self._info(name)
         return self._store.read(info.uri, start, length, etag=info.etag)
 
+    def read_into(self, name: str, buffer: memoryview, start: int = 0) -> int:
+        """Fills `buffer` from `start` of a file and tells how many bytes there were. Raises as `read`."""
+        info = self._info(name)
+        return self._store.read_into(info.uri, buffer, start, etag=info.etag)
+
     def _info(self, name: str) -> ObjectInfo:
         if name not in self._seen:
             self._seen[name] = self._store.head(self._uri.join(name))

@@ -9,10 +9,11 @@ a pipe is no object. Empty folders are left behind by `delete` and by aborted wr
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from storage.errors import Changed, InvalidUri, NotFound
 from storage.file_errors import file_errors
@@ -20,6 +21,8 @@ from storage.local_writer import LocalWriter
 from storage.store import ObjectInfo
 from storage.temporary_file import TemporaryFile, etag_of, is_temporary
 from storage.uri import Uri
+
+Read = TypeVar("Read")
 
 
 class LocalStore:
@@ -51,15 +54,16 @@ class LocalStore:
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
         assert start >= 0
         assert length is None or length >= 0
-        with file_errors(uri), _opened(_path(uri)) as descriptor:
-            size = _require_file(os.fstat(descriptor)).st_size
-            wanted = max(0, size - start) if length is None else min(length, max(0, size - start))
-            data = _read(descriptor, start, wanted)
-            # Looked at after the read, so that a change during it is seen too.
-            found = etag_of(os.fstat(descriptor))
-        if etag not in (None, found):
-            raise Changed(f"{uri} has changed since it was first looked at: start again from the new version.")
-        return data
+
+        def wanted(descriptor: int) -> bytes:
+            left = max(0, os.fstat(descriptor).st_size - start)
+            return _read(descriptor, start, left if length is None else min(length, left))
+
+        return _unchanged(uri, etag, wanted)
+
+    def read_into(self, uri: Uri, buffer: memoryview, start: int = 0, *, etag: str | None = None) -> int:
+        assert start >= 0
+        return _unchanged(uri, etag, lambda descriptor: _fill(descriptor, start, buffer))
 
     def put(self, uri: Uri, data: bytes, *, if_absent: bool = False) -> ObjectInfo:
         with file_errors(uri):
@@ -135,6 +139,25 @@ def _require_file(found: os.stat_result) -> os.stat_result:
     if not stat.S_ISREG(found.st_mode):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     return found
+
+
+def _unchanged(uri: Uri, etag: str | None, read: Callable[[int], Read]) -> Read:
+    """What `read` gives of the open file; raises Changed where it is another version than `etag`."""
+    with file_errors(uri), _opened(_path(uri)) as descriptor:
+        _require_file(os.fstat(descriptor))
+        found = read(descriptor)
+        # Looked at after the read, so that a change during it is seen too.
+        etag_found = etag_of(os.fstat(descriptor))
+    if etag not in (None, etag_found):
+        raise Changed(f"{uri} has changed since it was first looked at: start again from the new version.")
+    return found
+
+
+def _fill(descriptor: int, start: int, buffer: memoryview) -> int:
+    filled = 0
+    while filled < len(buffer) and (count := os.preadv(descriptor, [buffer[filled:]], start + filled)):
+        filled += count
+    return filled
 
 
 def _read(descriptor: int, start: int, length: int) -> bytes:

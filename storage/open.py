@@ -38,6 +38,9 @@ class Storage:
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
         return self._of(uri).read(uri, start, length, etag=etag)
 
+    def read_into(self, uri: Uri, buffer: memoryview, start: int = 0, *, etag: str | None = None) -> int:
+        return self._of(uri).read_into(uri, buffer, start, etag=etag)
+
     def put(self, uri: Uri, data: bytes, *, if_absent: bool = False) -> ObjectInfo:
         return self._of(uri).put(uri, data, if_absent=if_absent)
 

@@ -1,8 +1,8 @@
 """`s3://` over boto3: AWS, and any store that speaks its protocol."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -16,9 +16,11 @@ from storage.store import ObjectInfo
 from storage.uri import Uri
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, GetObjectRequestTypeDef
 
 SKIP_BYTES = MIB
+Read = TypeVar("Read")
 
 
 class S3Store:
@@ -51,15 +53,12 @@ class S3Store:
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
         assert start >= 0
         assert length is None or length >= 0
-        if length == 0:
-            return self._nothing(uri, etag)
-        with storage_errors(uri):
-            try:
-                return self._get(uri, start, length, etag)
-            except ClientError as error:
-                if status_of(error) == 416:
-                    return self._nothing(uri, etag)
-                raise
+        found = self._get(uri, start, length, etag, lambda body: body.read() if length is None else body.read(length))
+        return b"" if found is None else found
+
+    def read_into(self, uri: Uri, buffer: memoryview, start: int = 0, *, etag: str | None = None) -> int:
+        assert start >= 0
+        return self._get(uri, start, len(buffer), etag, lambda body: _fill(body, buffer)) or 0
 
     def put(self, uri: Uri, data: bytes, *, if_absent: bool = False) -> ObjectInfo:
         return put_whole(self._client, uri, data, if_absent=if_absent)
@@ -96,7 +95,23 @@ class S3Store:
             return False
         return True
 
-    def _get(self, uri: Uri, start: int, length: int | None, etag: str | None) -> bytes:
+    def _get(
+        self, uri: Uri, start: int, length: int | None, etag: str | None, take: Callable[["StreamingBody"], Read]
+    ) -> Read | None:
+        """What `take` makes of the body from `start`; None where the object has no byte there."""
+        if length != 0:
+            with storage_errors(uri):
+                try:
+                    return self._take(uri, start, length, etag, take)
+                except ClientError as error:
+                    if status_of(error) != 416:
+                        raise
+        _check_etag(uri, self.head(uri).etag, etag)
+        return None
+
+    def _take(
+        self, uri: Uri, start: int, length: int | None, etag: str | None, take: Callable[["StreamingBody"], Read]
+    ) -> Read:
         request = _get_request(uri, start, length, etag)
         for tries_left in reversed(range(self._settings.max_attempts)):
             # botocore repeats a request until it is answered, but not the reading of the answer's body.
@@ -104,15 +119,12 @@ class S3Store:
             try:
                 with closing(answer["Body"]):
                     _check_etag(uri, bare_etag(answer["ETag"]), etag)
-                    return _body(answer, start, length)
+                    _skip_to(answer, start)
+                    return take(answer["Body"])
             except BotoCoreError:
                 if not tries_left:
                     raise
         raise AssertionError("max_attempts is at least 1")
-
-    def _nothing(self, uri: Uri, etag: str | None) -> bytes:
-        _check_etag(uri, self.head(uri).etag, etag)
-        return b""
 
 
 def _under(prefix: Uri) -> str:
@@ -129,14 +141,20 @@ def _get_request(uri: Uri, start: int, length: int | None, etag: str | None) -> 
     return request
 
 
-def _body(answer: "GetObjectOutputTypeDef", start: int, length: int | None) -> bytes:
+def _skip_to(answer: "GetObjectOutputTypeDef", start: int) -> None:
     # The header tells, not the status: some stores answer a range with 200, with that range or with the whole object.
     ranged = answer.get("ContentRange", "").startswith(f"bytes {start}-")
-    body = answer["Body"]
     to_skip = 0 if ranged else start
-    while to_skip > 0 and (skipped := len(body.read(min(to_skip, SKIP_BYTES)))):
+    while to_skip > 0 and (skipped := len(answer["Body"].read(min(to_skip, SKIP_BYTES)))):
         to_skip -= skipped
-    return body.read() if ranged or length is None else body.read(length)
+
+
+def _fill(body: "StreamingBody", buffer: memoryview) -> int:
+    filled = 0
+    # The stubs ask for a file, botocore for a buffer.
+    while filled < len(buffer) and (count := body.readinto(buffer[filled:])):  # type: ignore[arg-type]
+        filled += count
+    return filled
 
 
 def _check_etag(uri: Uri, found: str, expected: str | None) -> None:

@@ -75,6 +75,9 @@ class ObjectStore(Protocol):
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
         """The bytes from `start`, `length` of them or all; fewer where the object ends. Raises NotFound, Changed."""
 
+    def read_into(self, uri: Uri, buffer: memoryview, start: int = 0, *, etag: str | None = None) -> int:
+        """Fills `buffer` with the bytes from `start`, and tells how many there were. Raises as `read`."""
+
     def put(self, uri: Uri, data: bytes, *, if_absent: bool = False) -> ObjectInfo:
         """Writes a small object whole; with `if_absent` raises AlreadyExists if one is there."""
 

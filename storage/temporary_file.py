@@ -43,6 +43,11 @@ class TemporaryFile:
         while view:
             view = view[os.write(self._descriptor, view) :]
 
+    def sync(self) -> None:
+        """Brings what was written so far to the disk."""
+        assert self._descriptor is not None
+        os.fdatasync(self._descriptor)
+
     def commit(self, *, if_absent: bool = False) -> os.stat_result:
         """Makes the file visible and durable; with `if_absent` raises FileExistsError if the name is taken."""
         assert self._descriptor is not None

@@ -140,5 +140,6 @@ def _template(name: str) -> str:
 
 
 def _normal(name: str, shape: tuple[int, int]) -> Tensor:
-    seed = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") >> 1
+    # The number of the only block of rows that such small tensors have.
+    seed = int.from_bytes(blake2b(f"{name}/0".encode(), digest_size=8).digest(), "little") >> 1
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).double()

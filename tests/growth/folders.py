@@ -31,6 +31,11 @@ class DirectoryFolder:
         self.bytes_read[name] = self.bytes_read.get(name, 0) + len(data)
         return data
 
+    def read_into(self, name: str, buffer: memoryview, start: int = 0) -> int:
+        data = self.read(name, start, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
 
 class FileSink:
     """A shard on disk; it must be given exactly the bytes that were announced."""
