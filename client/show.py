@@ -150,6 +150,8 @@ def _outcome(found: Job) -> list[tuple[str, str | Text]]:
             facts.append(("hint", found.error.hint))
     if found.result is not None:
         facts.append(("wrote", f"{size(found.result.bytes_written)} in {_count(found.result.objects, 'object')}"))
+        if (selection := found.result.selection) is not None:
+            facts.append(("picked", selection.label))
         if (fit := found.result.fit) is not None:
             losses = f"{fit.initial_held_out_loss:.4f} -> {fit.final_held_out_loss:.4f}"
             facts.append(("fit", f"held-out loss {losses} in {_count(fit.steps, 'step')}"))

@@ -41,6 +41,8 @@ class Watched:
                 self.stage, self.progress = str(data["stage"]), 0.0
             case EventKind.PROGRESS:
                 self.progress = float(str(data["progress"]))
+            case EventKind.CANDIDATE:
+                self.last_word = f"{data['label']}: held-out loss {data.get('held_out_loss', 'not finite')}"
             case EventKind.FIT:
                 self._take_fit(event)
             case EventKind.LOG:

@@ -18,6 +18,7 @@ from growth.inputs import reads_text
 from growth.matching import match_tensors
 from growth.operators.method import Built, Growth, Method
 from growth.operators.operator import GrowthOperator
+from growth.operators.selection import Selection
 from growth.target import resolve_target
 from growth.untying import untied, unties
 
@@ -57,6 +58,7 @@ class GrowthPlan:
     target: ModelConfig
     """Its `raw` is the config.json to write."""
     method: Method
+    """The one that grows; where it was picked, `selection` tells how."""
     operator: GrowthOperator
     """The method's operator; for a method that fits, where the fit starts."""
     function_preserving: bool
@@ -69,6 +71,7 @@ class GrowthPlan:
     tensors: tuple[TargetTensor, ...]
     shards: tuple[tuple[TargetTensor, ...], ...]
     notes: tuple[str, ...]
+    selection: Selection | None = None
 
     @property
     def largest_tensor_bytes(self) -> int:
@@ -99,6 +102,7 @@ class GrowthPlan:
             "largest_tensor_bytes": self.largest_tensor_bytes,
             "peak_memory_bytes": self._peak_memory_bytes(),
             "notes": list(self.notes),
+            "selection": None if self.selection is None else self.selection.summary(),
         }
 
     def _peak_memory_bytes(self) -> int:
@@ -148,7 +152,7 @@ def make_plan(
     return GrowthPlan(
         source=source,
         target=grown,
-        method=method,
+        method=built.method or method,
         operator=built.operator,
         function_preserving=built.function_preserving,
         dtype=written,
@@ -158,6 +162,7 @@ def make_plan(
         tensors=target_tensors,
         shards=split_shards(target_tensors, max_shard_bytes),
         notes=(*built.notes, *matched.notes),
+        selection=built.selection,
     )
 
 

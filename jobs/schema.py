@@ -121,6 +121,32 @@ class ModelSize(_Closed):
     """Of one forward pass, matrix products alone (2 per multiply-add)."""
 
 
+class Candidate(_Closed):
+    """A method that `auto` looked at."""
+
+    label: str
+    """The method in short, such as `pad + stack`."""
+    method: dict[str, JsonValue]
+    """The method with every option."""
+    open: bool
+    """Whether a measured loss may pick it; the rule alone decides against the others."""
+    refusal: str
+    """Why it can't reach the target; empty where it can."""
+    held_out_loss: float | None = None
+    """Right after growth, nats per token to four decimals, where it was measured."""
+
+
+class Selection(_Closed):
+    """Which method `auto` picked, and how."""
+
+    label: str
+    method: dict[str, JsonValue]
+    """The method that was picked, with every option."""
+    reason: str
+    candidates: list[Candidate]
+    """In the order of the rule's preference."""
+
+
 class Plan(_Closed):
     """What a request would do, computed from the source's config and safetensors headers alone."""
 
@@ -128,7 +154,7 @@ class Plan(_Closed):
     architecture: str
     """The class named in the source's config.json, such as `LlamaForCausalLM`."""
     method: dict[str, JsonValue]
-    """The method with every option that was left out filled in."""
+    """The method with every option that was left out filled in; the one picked where `auto` was asked for."""
     function_preserving: bool
     """Whether the grown model computes the source's function, up to rounding."""
     source: ModelSize
@@ -141,6 +167,8 @@ class Plan(_Closed):
     """An estimate for the worker: of the expansion, or of the fit where there is one."""
     notes: list[str] = Field(default_factory=list)
     """Choices worth knowing, one sentence each: a head untied, a form chosen for exactness."""
+    selection: Selection | None = None
+    """How `auto` picked the method; on `data` the worker may pick another of the candidates that are open."""
 
 
 class Status(StrEnum):
@@ -160,6 +188,7 @@ TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
 
 class Stage(StrEnum):
     PLANNING = "planning"
+    SELECTING = "selecting"
     FITTING = "fitting"
     EXPANDING = "expanding"
     VERIFYING = "verifying"
@@ -216,6 +245,8 @@ class Result(_Closed):
     objects: int
     fit: FitReport | None = None
     verification: Verification | None = None
+    selection: Selection | None = None
+    """How `auto` picked the method that grew the checkpoint, with the losses that it measured."""
     stage_seconds: dict[str, float] = Field(default_factory=dict)
 
 
@@ -251,6 +282,7 @@ class EventKind(StrEnum):
     STATUS = "status"
     STAGE = "stage"
     PROGRESS = "progress"
+    CANDIDATE = "candidate"
     FIT = "fit"
     LOG = "log"
 

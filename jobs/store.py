@@ -159,7 +159,11 @@ class JobStore:
         self._fenced("update", job_id, attempt, stage or "", "" if progress is None else float(progress))
 
     def append_event(
-        self, job_id: str, attempt: int, kind: Literal[EventKind.FIT, EventKind.LOG], data: dict[str, JsonValue]
+        self,
+        job_id: str,
+        attempt: int,
+        kind: Literal[EventKind.CANDIDATE, EventKind.FIT, EventKind.LOG],
+        data: dict[str, JsonValue],
     ) -> None:
         """An event that changes no record. Raises LeaseLost; after a broken connection it may stand there twice."""
         self._fenced("append", job_id, attempt, kind, json.dumps(data))

@@ -15,9 +15,9 @@ from typing import BinaryIO, NoReturn
 import structlog
 from pydantic import BaseModel
 
-from jobs.schema import FitPoint, Stage
+from jobs.schema import Candidate, FitPoint, Stage
 from worker.logs import configure_logs
-from worker.messages import GO, STOPPED_EXIT_CODE, Failed, Fitted, MayCommit, Progressed, Succeeded, Work
+from worker.messages import GO, STOPPED_EXIT_CODE, Failed, Fitted, MayCommit, Measured, Progressed, Succeeded, Work
 from worker.settings import WorkerSettings, open_storage
 
 PR_SET_PDEATHSIG = 1
@@ -44,6 +44,9 @@ class Worker:
         if (now := time.monotonic()) >= self._progress_at:
             self._progress_at = now + TOLD_SECONDS
             self.tell(Progressed(stage=self._stage, progress=fraction))
+
+    def measured(self, candidate: Candidate) -> None:
+        self.tell(Measured(candidate=candidate))
 
     def fitted(self, point: FitPoint) -> None:
         if (now := time.monotonic()) >= self._point_at or point.held_out_loss is not None:

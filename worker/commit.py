@@ -15,7 +15,7 @@ import structlog
 
 from growth.errors import InvalidCheckpoint
 from growth.plan import GrowthPlan
-from jobs.schema import FitReport, GrowthRequest, Result, Verification
+from jobs.schema import FitReport, GrowthRequest, Plan, Result, Verification
 from storage import AlreadyExists, ObjectStore, StorageError, Unavailable, Unsupported, Uri, WrittenObject
 from storage.folder import Folder
 from worker.manifest import Commit, StoredObject, manifest_bytes, manifest_uri, result_of
@@ -67,6 +67,7 @@ def commit(
         objects=[*map(_stored, large), *small],
         fit=grown.fit.report if grown.fit else None,
         verification=grown.verification,
+        selection=Plan.model_validate(plan.summary()).selection,
         stage_seconds=dict(grown.stage_seconds),
     )
     result = _put_manifest(

@@ -1,4 +1,4 @@
-"""Where a fit stands, kept beside the jobs' outputs, so that the next attempt goes on instead of starting again."""
+"""What a job keeps between its attempts: where a fit stands, and which method was picked by its loss."""
 
 import json
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from storage import NotFound, ObjectInfo, ObjectStore, Uri
 
 
 class FitStates:
-    """The state of one job's fit; of another version of what the job reads there is none."""
+    """One of these, named as `name` says; of another version of what the job reads there is none."""
 
-    def __init__(self, store: ObjectStore, folder: Uri, reads: list[Uri]) -> None:
+    def __init__(self, store: ObjectStore, folder: Uri, reads: list[Uri], name: str) -> None:
         versions = [[str(info.uri), info.etag] for uri in reads for info in _objects(store, uri)]
         digest = sha256(json.dumps(versions).encode()).hexdigest()
         self._store = store
-        self._uri = folder.join(f"fit-{digest[:16]}.safetensors")
+        self._uri = folder.join(name.format(digest[:16]))
 
     def load(self) -> bytes | None:
         """The state saved last; None where there is none."""

@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from growth.source import read_source
 from jobs.record import microseconds, new_id
-from jobs.schema import Failure, FitPoint, GrowthRequest, Job, Plan, Result, Stage, Status
+from jobs.schema import Candidate, Failure, FitPoint, GrowthRequest, Job, Plan, Result, Stage, Status
 from storage import Storage, StorageError, Uri
 from storage.folder import Folder
 from worker.failures import concluded
@@ -45,6 +45,9 @@ class Bar:
 
     def progress(self, fraction: float) -> None:
         self._bar.update(self._task, completed=fraction)
+
+    def measured(self, candidate: Candidate) -> None:
+        self._bar.console.print(f"{candidate.label}: held-out loss {candidate.held_out_loss}")
 
     def fitted(self, point: FitPoint) -> None:
         if point.held_out_loss is not None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ValidationError
 
 from growth.header import INDEX_FILE
-from jobs.schema import FitReport, Result, Verification
+from jobs.schema import FitReport, Result, Selection, Verification
 from storage import NotFound, ObjectStore, Uri
 
 
@@ -29,6 +29,7 @@ class Commit(BaseModel):
     objects: list[StoredObject]
     fit: FitReport | None = None
     verification: Verification | None = None
+    selection: Selection | None = None
     stage_seconds: dict[str, float]
 
 
@@ -80,5 +81,6 @@ def result_of(output: Uri, manifest: bytes) -> Result:
         objects=len(commit.objects) + 1,
         fit=commit.fit,
         verification=commit.verification,
+        selection=commit.selection,
         stage_seconds=commit.stage_seconds,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from jobs.schema import Failure, FitPoint, GrowthRequest, Plan, Result, Stage
+from jobs.schema import Candidate, Failure, FitPoint, GrowthRequest, Plan, Result, Stage
 
 GO = b"go\n"
 STOPPED_EXIT_CODE = 143
@@ -36,6 +36,11 @@ class Fitted(BaseModel):
     point: FitPoint
 
 
+class Measured(BaseModel):
+    kind: Literal["measured"] = "measured"
+    candidate: Candidate
+
+
 class MayCommit(BaseModel):
     """Asks whether the lease still holds; answered by `GO`, or by the end."""
 
@@ -54,5 +59,5 @@ class Failed(BaseModel):
     """Whether another attempt may succeed with nothing changed by anyone."""
 
 
-Message = Annotated[Progressed | Fitted | MayCommit | Succeeded | Failed, Field(discriminator="kind")]
+Message = Annotated[Progressed | Measured | Fitted | MayCommit | Succeeded | Failed, Field(discriminator="kind")]
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)

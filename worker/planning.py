@@ -1,6 +1,8 @@
 """The planning stage: every input of a job looked at, so that what is wrong with one is told before hours of work."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from growth.checkpoint import CheckpointReader
 from growth.errors import InvalidData
@@ -26,10 +28,16 @@ class Opened:
     """What the later stages work on."""
 
     plan: GrowthPlan
+    checkpoint: SourceCheckpoint
     reader: CheckpointReader
     operator: GrowthOperator | None
     """None where it is to be fitted, on the corpus."""
     corpus: Corpus | None
+
+    @property
+    def selects(self) -> bool:
+        """Whether the plan's method is one of several, and there is a loss to tell them apart by."""
+        return self.plan.selection is not None and self.corpus is not None and self.plan.source.headed
 
 
 def open_inputs(work: Work, store: ObjectStore, source: Folder) -> Opened:
@@ -40,16 +48,18 @@ def open_inputs(work: Work, store: ObjectStore, source: Folder) -> Opened:
     operator, corpus = _operator(plan, store), _corpus(work.request, plan, store, source)
     if operator is None and corpus is None:
         raise InvalidData(f"Method {plan.method.name!r} learns on data; name some under data.uri.")
-    return Opened(plan, CheckpointReader(source, checkpoint.tensors), operator, corpus)
+    return Opened(plan, checkpoint, CheckpointReader(source, checkpoint.tensors), operator, corpus)
 
 
-def plan_of(request: GrowthRequest, checkpoint: SourceCheckpoint) -> GrowthPlan:
-    """The plan of a request for this source. Raises GrowthError."""
+def plan_of(
+    request: GrowthRequest, checkpoint: SourceCheckpoint, method: Mapping[str, Any] | None = None
+) -> GrowthPlan:
+    """The plan of a request for this source, by `method` where it is not the request's own. Raises GrowthError."""
     return make_plan(
         checkpoint.config,
         checkpoint.tensors,
         request.target,
-        parse_method({"name": request.method.name, **request.method.options}),
+        parse_method(dict(method or {"name": request.method.name, **request.method.options})),
         dtype=request.dtype,
         seed=request.seed,
         max_shard_bytes=request.max_shard_bytes,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from jobs.schema import FitPoint, Stage
+from jobs.schema import Candidate, FitPoint, Stage
 
 
 class Report(Protocol):
@@ -15,6 +15,8 @@ class Report(Protocol):
 
     def progress(self, fraction: float) -> None:
         """Of the present stage."""
+
+    def measured(self, candidate: Candidate) -> None: ...
 
     def fitted(self, point: FitPoint) -> None: ...
 

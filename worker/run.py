@@ -1,8 +1,9 @@
-"""One job, top to bottom: plan, fit, expand, verify, commit.
+"""One job, top to bottom: plan, select, fit, expand, verify, commit.
 
 What needs transformers is imported where it begins: that takes longer than all of a small growth in closed form.
 """
 
+from dataclasses import replace
 from math import isfinite
 
 import torch
@@ -19,7 +20,7 @@ from worker.errors import FitDiverged
 from worker.fit_state import FitStates, state_folder
 from worker.messages import Work
 from worker.output import Output
-from worker.planning import Opened, open_inputs
+from worker.planning import Opened, open_inputs, plan_of
 from worker.report import Report, Stages
 from worker.settings import WorkerSettings
 from worker.written import written_reader
@@ -50,6 +51,9 @@ class _Run:
                 return committed
             self._output.clear(attempts_before=self._work.attempt > 1)
             opened = open_inputs(self._work, self._storage, self._source)
+        if opened.selects:
+            with stage(Stage.SELECTING):
+                opened = self._select(opened)
         operator, fitted, verification = opened.operator, None, None
         if operator is None:
             with stage(Stage.FITTING):
@@ -63,6 +67,20 @@ class _Run:
             grown = Grown(shards, fitted, verification, stage.seconds)
             result = self._commit(opened, grown)
         return result.model_copy(update={"stage_seconds": stage.seconds})
+
+    def _select(self, opened: Opened) -> Opened:
+        from worker.selecting import Selecting
+
+        assert opened.corpus is not None
+        selecting = Selecting(
+            opened.plan,
+            lambda method: plan_of(self._work.request, opened.checkpoint, method),
+            opened.reader,
+            opened.corpus,
+            device=self._device,
+        )
+        plan = selecting.picked(self._states("selection-{}.json"), self._report.measured, self._report.progress)
+        return replace(opened, plan=plan, operator=plan.operator)
 
     def _fit(self, opened: Opened) -> tuple[GrowthOperator, Fitted]:
         from worker.fitting import fit_operator
@@ -80,7 +98,7 @@ class _Run:
             opened.plan,
             opened.reader,
             opened.corpus,
-            self._fit_states(),
+            self._states("fit-{}.safetensors"),
             on_point,
             checkpoint_seconds=self._settings.fit_checkpoint_seconds,
             device=self._device,
@@ -88,10 +106,10 @@ class _Run:
         name = self._output.operator_name(self._work.attempt)
         return outcome.operator, Fitted(self._output.put(name, save_operator(outcome.operator, opened.plan)), told)
 
-    def _fit_states(self) -> FitStates:
+    def _states(self, name: str) -> FitStates:
         request, folder = self._work.request, state_folder(self._settings.state_uri, self._work.job_id)
         assert request.data is not None
-        return FitStates(self._storage, folder, [Uri.parse(request.source), Uri.parse(request.data.uri)])
+        return FitStates(self._storage, folder, [Uri.parse(request.source), Uri.parse(request.data.uri)], name)
 
     def _expand(self, opened: Opened, operator: GrowthOperator) -> list[WrittenObject]:
         open_shard = self._output.opener(self._work.attempt, len(opened.plan.shards))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from growth.errors import InvalidMethod
+from growth.operators.auto import Auto
 from growth.operators.depth import Identity, Interpolate, Solar, Stack
 from growth.operators.hypercloning import HyperCloning
 from growth.operators.lemon import Lemon
@@ -17,7 +18,10 @@ from growth.operators.random_init import RandomInit
 
 METHODS: Mapping[str, type[Method]] = {
     method.name: method
-    for method in (RandomInit, Pad, Stack, Interpolate, Solar, Identity, Net2Net, Bert2Bert, HyperCloning, Lemon, Ligo)
+    for method in (
+        *(RandomInit, Pad, Stack, Interpolate, Solar, Identity),
+        *(Net2Net, Bert2Bert, HyperCloning, Lemon, Ligo, Auto),
+    )
 }
 
 

@@ -37,7 +37,7 @@ class Ligo(Method):
         from growth.operators import parse_method
 
         start = parse_method(self.init, "/method/init")
-        if start.fits or start.name == "random":
+        if start.fits or start.name in ("random", "auto"):
             raise InvalidMethod(
                 f"Method 'ligo' can't start from {start.name!r}; name a closed-form method, such as pad or lemon.",
                 field="/method/init",

@@ -12,6 +12,7 @@ from growth.errors import ImpossibleTarget
 from growth.operators.maps import AxisMap
 from growth.operators.operator import EVERY, WRITES, DepthMap, GrowthOperator, Noise, NoiseKind
 from growth.operators.options import option
+from growth.operators.selection import Selection
 
 Nested = str | dict[str, Any]
 
@@ -82,6 +83,10 @@ class Built:
     """The source layer that stands behind each target layer, for entries of the config that are lists over layers."""
     function_preserving: bool
     notes: tuple[str, ...] = ()
+    method: "Method | None" = None
+    """The one that the method asked for picked in its place."""
+    selection: Selection | None = None
+    """How it was picked."""
 
 
 class Method(ABC):

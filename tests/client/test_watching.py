@@ -36,6 +36,13 @@ def test_state_follows_the_events() -> None:
     assert watched.last_word == "Half of the way."
 
 
+@pytest.mark.parametrize(("data", "said"), [({"held_out_loss": 5.25}, "5.25"), ({}, "not finite")])
+def test_a_measured_candidate_is_the_last_word(data: dict[str, Any], said: str) -> None:
+    watched = Watched()
+    watched.take(event(EventKind.CANDIDATE, label="pad + stack", **data))
+    assert watched.last_word == f"pad + stack: held-out loss {said}"
+
+
 def test_another_attempt_starts_over() -> None:
     watched = Watched()
     for one in [*RUN, event(EventKind.STATUS, 2, status="running")]:

@@ -16,7 +16,7 @@ from growth.operators.method import Nested
 
 DEPTH_METHODS = ("stack", "interpolate", "solar", "identity")
 WIDTH_METHODS = ("net2net", "bert2bert", "hypercloning", "lemon")
-NAMES = ("random", "pad", *DEPTH_METHODS, *WIDTH_METHODS, "ligo")
+NAMES = ("random", "pad", *DEPTH_METHODS, *WIDTH_METHODS, "ligo", "auto")
 SCHEMAS = {info.name: info.options for info in describe_methods()}
 
 

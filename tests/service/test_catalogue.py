@@ -30,7 +30,9 @@ def test_options_told_are_options_taken(client: TestClient, body: Body) -> None:
     for method in client.get("/methods").json()["methods"]:
         defaults = {name: option["default"] for name, option in method["options"]["properties"].items()}
         plan = client.post("/plan", json=body | {"method": {"name": method["name"], **defaults}}).json()
-        if "method" in plan:
+        if method["name"] == "auto":
+            assert plan["method"] == plan["selection"]["method"]
+        elif "method" in plan:
             assert plan["method"] == {"name": method["name"], **defaults}
         else:
             assert plan["code"] == "impossible_target"

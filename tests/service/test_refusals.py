@@ -196,7 +196,7 @@ def test_requests_that_make_no_sense(
 def test_unknown_option_names_the_known_ones(client: TestClient, store: JobStore, body: Body) -> None:
     problem = _refused(client, store, body | {"method": {"name": "lemon", "nosie": 1}})
     assert problem.detail == "Method 'lemon' has no option 'nosie'."
-    assert problem.hint == "Its options: depth, noise."
+    assert problem.hint == "Its options: depth, noise, snr_db, split."
 
 
 def test_unknown_field_names_the_known_ones(client: TestClient, store: JobStore, body: Body) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from jobs.schema import FitPoint, GrowthRequest, Result, Stage
+from jobs.schema import Candidate, FitPoint, GrowthRequest, Result, Stage
 from tests.worker.farm import Farm
 from worker.messages import Work
 from worker.run import run_job
@@ -21,6 +21,7 @@ class Moments:
     before_commit: Callable[[], object] = nothing
     stages: list[Stage] = field(default_factory=list)
     fractions: list[float] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
     points: list[FitPoint] = field(default_factory=list)
 
     def stage(self, stage: Stage) -> None:
@@ -29,6 +30,9 @@ class Moments:
 
     def progress(self, fraction: float) -> None:
         self.fractions.append(fraction)
+
+    def measured(self, candidate: Candidate) -> None:
+        self.candidates.append(candidate)
 
     def fitted(self, point: FitPoint) -> None:
         self.points.append(point)

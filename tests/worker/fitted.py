@@ -50,7 +50,8 @@ class Stages:
         plan = make_plan(checkpoint.config, checkpoint.tensors, target, method, **shape)
         text = folder / "text.txt"
         text.write_text(real_text(4_000))
-        states = FitStates(Storage(), Uri.parse(f"file://{folder}/state"), [opened.uri, Uri.parse(f"file://{text}")])
+        reads = [opened.uri, Uri.parse(f"file://{text}")]
+        states = FitStates(Storage(), Uri.parse(f"file://{folder}/state"), reads, "fit-{}.safetensors")
         corpus = read(source, text, batch_size=batch_size)
         return cls(folder, plan, CheckpointReader(opened, checkpoint.tensors), corpus, states)
 
