@@ -70,6 +70,23 @@ def test_any_buffer_is_taken_and_may_be_reused_at_once(place: Place) -> None:
     assert sha256 == hashlib.sha256(expected).hexdigest()
 
 
+@pytest.mark.parametrize(("start", "length"), [(0, 1_000), (0, PART), (700, 100), (PART - 5, 5), (3, 0), (PART, 9)])
+def test_reading_into_a_buffer(place: Place, start: int, length: int) -> None:
+    data, uri = some_bytes(PART), place.root.join("x")
+    etag = place.store.put(uri, data).etag
+    buffer = bytearray(length)
+    found = place.store.read_into(uri, memoryview(buffer), start, etag=etag)
+    assert buffer[:found] == data[start : start + length]
+    with pytest.raises(Changed):
+        place.store.read_into(uri, memoryview(buffer), start, etag="another")
+    assert place.store.read_into(uri, memoryview(bytearray(2 * PART)), start) == PART - start
+
+
+def test_reading_into_a_buffer_what_is_not_there(place: Place) -> None:
+    with pytest.raises(NotFound):
+        place.store.read_into(place.root.join("x"), memoryview(bytearray(1)))
+
+
 @pytest.mark.parametrize("size", [10, 2 * PART])
 def test_an_object_is_replaced_only_by_close(place: Place, size: int) -> None:
     uri = place.root.join("x")
