@@ -1,0 +1,19 @@
+"""What a config leaves out is what transformers takes, in every family."""
+
+from typing import Any
+
+import pytest
+import transformers
+
+from growth.config import ModelConfig
+from tests.families import FAMILIES
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_defaults_are_those_of_transformers(family: str) -> None:
+    raw: dict[str, Any] = {**FAMILIES[family].odd, "model_type": family}
+    config, stock = ModelConfig.from_dict(raw), transformers.AutoConfig.for_model(**raw)
+    key = config.architecture.norm.epsilon_key
+    assert config.tied == stock.tie_word_embeddings
+    assert not key or config.epsilon == getattr(stock, key)
+    assert config.initializer_range == getattr(stock, "initializer_range", config.initializer_range)
