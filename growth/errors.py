@@ -6,6 +6,7 @@ GrowthError (ValueError)
 ├── ImpossibleTarget      the target can't be reached exactly; `nearest` names sizes that can
 ├── InvalidMethod         no such method, or no such option of it
 ├── InvalidCheckpoint     the weights are not a whole, plain safetensors checkpoint
+├── InvalidOptimizerState the optimizer's state is not AdamW's, or not of this source
 ├── InvalidOperator       a saved operator that does not fit this source and target
 └── InvalidData           the corpus is empty, or is not in the format named
 """
@@ -65,6 +66,11 @@ class InvalidMethod(GrowthError):
 class InvalidCheckpoint(GrowthError):
     code = "invalid_checkpoint"
     field = "/source"
+
+
+class InvalidOptimizerState(GrowthError):
+    code = "invalid_optimizer_state"
+    field = "/source_optimizer"
 
 
 class InvalidOperator(GrowthError):

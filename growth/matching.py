@@ -51,7 +51,7 @@ def match_tensors(source: ModelConfig, tensors: Mapping[str, TensorInfo]) -> Mat
 def _by_canonical_name(source: ModelConfig, rows: set[str], tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
     available: dict[str, TensorInfo] = {}
     for name, tensor in tensors.items():
-        canonical = _canonical_name(source, rows, name)
+        canonical = canonical_name(source, rows, name)
         if canonical in available:
             raise InvalidCheckpoint(
                 f"The checkpoint holds {available[canonical].name[:120]!r} and {name[:120]!r}, two names of one tensor."
@@ -60,7 +60,7 @@ def _by_canonical_name(source: ModelConfig, rows: set[str], tensors: Mapping[str
     return available
 
 
-def _canonical_name(source: ModelConfig, rows: set[str], name: str) -> str:
+def canonical_name(source: ModelConfig, rows: set[str], name: str) -> str:
     """The table's name of a tensor: renamed from old names, the base model's prefix added where it is missing."""
     for pattern, replacement in source.architecture.renames:
         name = re.sub(pattern, replacement, name)
