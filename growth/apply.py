@@ -211,7 +211,10 @@ def _gain(axis_map: Callable[[str], AxisMap | None]) -> _MapOf:
 def mix_layers(depth: DepthMatrix, layer: int, fetch: Fetch) -> Tensor:
     """`sum_k depth[layer, k] W_k`, with one source tensor beside the sum in memory."""
     if isinstance(depth, DenseDepth):
-        return reduce(torch.add, (depth.matrix[layer, k] * wide(fetch(k)) for k in range(depth.source_layers)))
+        return reduce(
+            torch.add,
+            (depth.matrix[layer, k] * wide(fetch(k)).to(depth.matrix.device) for k in range(depth.source_layers)),
+        )
     assert isinstance(depth, DepthMap)
     return reduce(
         torch.add, (fetch(k) if weight == 1.0 else weight * wide(fetch(k)) for k, weight in depth.rows[layer])

@@ -189,6 +189,7 @@ def linear(
     writes_residual: bool = False,
     feeds_inner_norm: bool = False,
     optional: bool = False,
+    init_std: float = 1.0,
 ) -> tuple[Parameter, ...]:
     """The weight [rows, columns] and the bias [rows] of a `torch.nn.Linear`."""
     weight = Parameter(
@@ -198,6 +199,7 @@ def linear(
         writes_residual=writes_residual,
         feeds_inner_norm=feeds_inner_norm,
         optional=optional,
+        init_std=init_std,
     )
     return _with_bias(weight, out(rows), bias)
 
@@ -245,7 +247,10 @@ def embedding(name: str, index_axis: str, *, scaled: bool = False, optional: boo
     return Parameter(f"{name}.weight", Role.EMBEDDING, dims, optional=optional, scaled_embedding=scaled)
 
 
-def readout(name: str, label_axis: str, *, bias: bool = False, optional: bool = True) -> tuple[Parameter, ...]:
+def readout(
+    name: str, label_axis: str, *, bias: bool = False, optional: bool = True, init_std: float = 1.0
+) -> tuple[Parameter, ...]:
     """A head [label_axis, hidden] that turns hidden states into scores; most are present in some classes only."""
-    weight = Parameter(f"{name}.weight", Role.READOUT, (out(label_axis), into("hidden")), optional=optional)
+    dims = (out(label_axis), into("hidden"))
+    weight = Parameter(f"{name}.weight", Role.READOUT, dims, optional=optional, init_std=init_std)
     return _with_bias(weight, out(label_axis), bias)

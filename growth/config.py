@@ -167,7 +167,10 @@ def read_int(raw: Mapping[str, object], key: str, default: int | None = None) ->
 
 
 def label_count(raw: Mapping[str, object]) -> int:
-    """Number of classes of a classification head, as transformers derives it."""
+    """Number of classes of a classification head, as transformers derives it: a choice among several has one score."""
+    named = raw.get("architectures")
+    if isinstance(named, list) and named and str(named[0]).endswith("ForMultipleChoice"):
+        return 1
     labels = raw.get("id2label")
     return len(labels) if isinstance(labels, Mapping) and labels else read_int(raw, "num_labels", 2)
 

@@ -111,14 +111,14 @@ def _head_dim(source: ModelConfig, named: Mapping[str, int], hidden: int, heads:
     if hidden % heads:
         raise _refuse_heads(source, named, f"num_attention_heads {heads} does not divide hidden_size {hidden}.")
     head_dim = named.get("head_dim", sizes.head_dim if explicit else hidden // heads)
-    if explicit and head_dim == sizes.head_dim:
+    if head_dim == sizes.head_dim and (explicit or heads * head_dim == hidden):
         return head_dim
-    if source.architecture.rotary:
+    if source.architecture.rotary and head_dim != sizes.head_dim:
         raise ImpossibleTarget(
             f"head_dim can't grow from {sizes.head_dim} to {head_dim}: rotary positions turn every head dimension at "
             "its own frequency, which depends on head_dim.",
             field="/target/head_dim",
-            nearest={"head_dim": sizes.head_dim},
+            nearest={"head_dim": sizes.head_dim} | ({} if explicit else _whole_heads(source, hidden)),
         )
     if heads * head_dim != hidden:
         raise _refuse_heads(source, named, f"{heads} heads of head_dim {head_dim} do not make hidden_size {hidden}.")
@@ -130,6 +130,13 @@ def _head_dim(source: ModelConfig, named: Mapping[str, int], hidden: int, heads:
             f"heads of {sizes.head_dim}.",
         )
     return head_dim
+
+
+def _whole_heads(source: ModelConfig, hidden: int) -> dict[str, int]:
+    """Heads of the source's `head_dim` that make `hidden_size`, or what is nearest to it and whole."""
+    sizes = source.sizes
+    heads = max(sizes.num_attention_heads, round(hidden / sizes.head_dim))
+    return {"hidden_size": heads * sizes.head_dim, "num_attention_heads": heads}
 
 
 def _refuse_heads(source: ModelConfig, named: Mapping[str, int], sentence: str) -> ImpossibleTarget:

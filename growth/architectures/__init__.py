@@ -8,10 +8,11 @@ from growth.architectures.gemma2 import GEMMA2
 from growth.architectures.gemma3_text import GEMMA3_TEXT
 from growth.architectures.gpt2 import GPT2
 from growth.architectures.llama import LLAMA
+from growth.architectures.modernbert import MODERNBERT
 from growth.architectures.olmo import OLMO
 from growth.architectures.olmo2 import OLMO2
 from growth.axes import Architecture
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    family.model_type: family for family in (BERT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA, OLMO, OLMO2)
+    family.model_type: family for family in (BERT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA, MODERNBERT, OLMO, OLMO2)
 }

@@ -40,7 +40,7 @@ def _described(family: Architecture) -> ArchitectureDescription:
         post_norm=family.norm.post,
         keys={name: family.keys.get(name, name) for name in SIZE_NAMES if name != "vocab_size"},
         exact=ExactGrowth(
-            hidden_size="whole_multiples" if family.norm.post else "any",
+            hidden_size="whole_multiples" if family.norm.post or family.padding_refusal else "any",
             num_hidden_layers=not family.norm.post,
             head_dim=not family.rotary,
         ),

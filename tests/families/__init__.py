@@ -9,10 +9,11 @@ from tests.families.gemma2 import GEMMA2
 from tests.families.gemma3_text import GEMMA3_TEXT
 from tests.families.gpt2 import GPT2
 from tests.families.llama import LLAMA
+from tests.families.modernbert import MODERNBERT
 from tests.families.olmo import OLMO
 from tests.families.olmo2 import OLMO2
 
 FAMILIES: Mapping[str, Family] = {
-    family.model_type: family for family in (BERT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA, OLMO, OLMO2)
+    family.model_type: family for family in (BERT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA, MODERNBERT, OLMO, OLMO2)
 }
 FAMILY_OF: Mapping[str, Family] = {variant: family for family in FAMILIES.values() for variant in family.variants}
