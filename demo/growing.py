@@ -25,12 +25,14 @@ METHODS: Mapping[str, dict[str, Any]] = {
     "pad": {"name": "pad"},
     "stack": {"name": "stack", **WIDTH},
     "interpolate": {"name": "interpolate", **WIDTH},
+    "solar": {"name": "solar", **WIDTH},
     "identity": {"name": "identity", **WIDTH},
     "net2net": {"name": "net2net"},
     "bert2bert": {"name": "bert2bert"},
     "hypercloning": {"name": "hypercloning"},
     "lemon": {"name": "lemon"},
     "ligo": {"name": "ligo", "init": "pad", **FIT},
+    "auto": {"name": "auto"},
 }
 
 

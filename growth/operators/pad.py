@@ -1,5 +1,6 @@
 """Padding with fresh random units: the old block is kept and does not read the new units, which read everything."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,10 +45,8 @@ def _grows(growth: Growth, axis: str) -> bool:
 
 def _placed(growth: Growth, axis: str, index: Sequence[int]) -> AxisMap:
     source = growth.axis(axis)[0]
-    counts = [max(1, index.count(unit)) for unit in index]
+    copies = Counter(index)
     expand = Selection.of(index, source)
-    contract = Selection.of(
-        index, source, [1 / count if unit != ZERO else 1.0 for unit, count in zip(index, counts, strict=True)]
-    )
+    contract = Selection.of(index, source, [1 / copies[unit] if unit != ZERO else 1.0 for unit in index])
     new = tuple(unit == ZERO for unit in index)
     return AxisMap(expand, contract, seen=expand, gain=expand, new=new, gain_fill=tuple(map(float, new)))

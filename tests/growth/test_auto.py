@@ -1,6 +1,7 @@
 """`auto`: what it picks by rule, what it leaves open, what it tells of the methods that were impossible."""
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,10 +9,13 @@ import pytest
 
 from growth.errors import ImpossibleTarget, InvalidMethod
 from growth.operators import parse_method
+from growth.operators.method import Growth
 from growth.operators.selection import Selection
 from growth.plan import GrowthPlan
+from growth.target import resolve_target
 from tests.families import FAMILY_OF
 from tests.growth.growing import Target, build, difference, grown_tensors, outputs
+from tests.growth.stock import stock_config
 from tests.growth.variants import Sources
 
 EXACT = {"name": "auto", "function_preserving": True}
@@ -130,3 +134,15 @@ def test_the_plan_is_the_same_every_time_and_plain_json(sources: Sources) -> Non
     first, second = (sources("gpt2").plan({**ANY, **DEEPER}, "auto", seed=9).summary() for _ in range(2))
     assert json.loads(json.dumps(first)) == second
     assert first["selection"]["label"] == "pad + stack"
+
+
+def test_candidates_of_a_large_model_are_built_while_a_caller_waits() -> None:
+    sizes = {"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_key_value_heads": 8}
+    raw = {"model_type": "llama", "num_attention_heads": 64, "vocab_size": 128256, **sizes}
+    source = stock_config("LlamaForCausalLM", raw)
+    target = resolve_target(source, {"hidden_size": 16384, "num_hidden_layers": 120})
+    started = time.process_time()
+    built = parse_method("auto").build(Growth(source, target, 0))
+    assert time.process_time() - started < 5
+    assert built.selection is not None
+    assert [c.label for c in built.selection.open] == ["pad + stack", "pad + solar", "pad + interpolate"]

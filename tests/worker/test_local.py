@@ -72,6 +72,20 @@ def test_a_job_in_this_process(request_file: Path, tmp_path: Path, llama: Path) 
     assert (tmp_path / "output" / "config.json").exists()
 
 
+def test_what_was_measured_is_printed(request_file: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data.txt"
+    data.write_text("a model grows by copying what it knows\n" * 200)
+    path = changed(request_file, method="auto", data={"uri": f"file://{data}", "sequence_length": 32})
+    code, out, err = grow_run(path, "--json")
+    assert code == 0
+    result = Job.model_validate_json(out).result
+    assert result is not None
+    assert result.selection is not None
+    losses = {c.label: c.held_out_loss for c in result.selection.candidates if c.open}
+    assert len(losses) == 2
+    assert all(f"{label}: held-out loss {loss:.4f}" in err for label, loss in losses.items())
+
+
 def test_a_refused_request(request_file: Path, tmp_path: Path) -> None:
     code, out, _ = grow_run(changed(request_file, target={"hidden_size": 16}), "--json")
     told = json.loads(out)
