@@ -47,7 +47,8 @@ class Bar:
         self._bar.update(self._task, completed=fraction)
 
     def measured(self, candidate: Candidate) -> None:
-        self._bar.console.print(f"{candidate.label}: held-out loss {candidate.held_out_loss}")
+        loss = "not finite" if candidate.held_out_loss is None else f"{candidate.held_out_loss:.4f}"
+        self._bar.console.print(f"{candidate.label}: held-out loss {loss}")
 
     def fitted(self, point: FitPoint) -> None:
         if point.held_out_loss is not None:
