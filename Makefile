@@ -33,7 +33,7 @@ openapi: $(READY)
 	$(BIN)/python -m service.openapi openapi.yaml
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.expand --json benchmarks/results/expand.json
+	$(BIN)/python -m benchmarks.expand --json > benchmarks/results/expand.json
 
 clean:
 	rm -rf $(VENV) .demo .hypothesis .pytest_cache .mypy_cache .ruff_cache build *.egg-info

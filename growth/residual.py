@@ -56,10 +56,18 @@ def draw_residual(
     unit = draw(noise, parameter, layer, sizes)
     if unit is None:
         return None
-    source = wide(fetch(None if layer is None else noise.order[layer]))
-    spread = source.float().std(correction=0)
-    dtype, device = source.dtype, source.device
+    source = fetch(None if layer is None else noise.order[layer])
+    spread = _spread(source)
+    dtype, device = spread.dtype, spread.device
     return Residual(lambda start, stop: unit(start, stop, dtype).to(device) * spread)
+
+
+def _spread(tensor: Tensor) -> Tensor:
+    """The standard deviation of all entries, without a wider copy of the tensor."""
+    pieces = tensor.flatten().split(_BLOCK)
+    mean = reduce(torch.add, (piece.double().sum() for piece in pieces)) / tensor.numel()
+    squares = reduce(torch.add, ((piece.double() - mean).square().sum() for piece in pieces))
+    return (squares / tensor.numel()).sqrt().to(wide(tensor).dtype)
 
 
 def initial_rows(

@@ -126,7 +126,7 @@ class BruteForce:
         assert produced is not None
         fresh = (produced == 0).all(1)
         stacked = None if layer is None else layer % self.plan.source.sizes.num_hidden_layers
-        spread = source[template.format(layer=stacked)].float().std(correction=0).double()
+        spread = source[template.format(layer=stacked)].double().std(correction=0)
         drawn = _normal(f"{self.plan.seed}/{template.format(layer=layer)}", self._shape(start, source, template))
         return drawn * spread * (fresh[:, None] if start.produces == 0 else fresh)
 

@@ -1,0 +1,1 @@
+"""What growing a checkpoint costs, beside the plain copying of as many bytes."""
