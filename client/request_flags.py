@@ -22,6 +22,9 @@ class RequestFlags:
     """Each flag sets one field of the request; a plain path stands for its file:// URI."""
 
     source: Annotated[str | None, _flag("Folder of the checkpoint to grow.", metavar="URI")] = None
+    source_optimizer: Annotated[
+        str | None, _flag("AdamW's state of that checkpoint, to be grown too.", metavar="URI")
+    ] = None
     output: Annotated[str | None, _flag("Empty folder for the grown checkpoint.", metavar="URI")] = None
     target: Annotated[
         list[str] | None, _flag("A size of the target, such as hidden_size=768; repeatable.", metavar="KEY=SIZE")
@@ -47,6 +50,7 @@ class RequestFlags:
         """The request: the body with each field replaced, and each key of a mapping set, that a flag names."""
         fields = {
             "source": _uri(self.source),
+            "source_optimizer": _uri(self.source_optimizer),
             "output": _uri(self.output),
             "dtype": self.dtype,
             "seed": self.seed,

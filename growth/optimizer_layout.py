@@ -10,7 +10,7 @@ tells the same, and which files a folder may hold.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from growth.axes import Role
@@ -27,6 +27,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 STEP = "step"
 KINDS = (*MOMENTS, STEP)
 STATE_DTYPE: Dtype = "float32"
+FILE_ENDING = ".safetensors"
 _BYTES = 4
 _INDEX = re.compile(r"optimizer[A-Za-z0-9._-]*\.safetensors\.index\.json")
 _SINGLE = re.compile(r"optimizer[A-Za-z0-9._-]*\.safetensors")
@@ -75,10 +76,10 @@ def read_state(folder: Folder, file: str | None = None) -> dict[str, TensorInfo]
 
     Raises InvalidOptimizerState where there is none, or more than one, or it is no plain safetensors.
     """
-    names = set(folder.names())
     try:
         if file is not None:
             return read_single(folder, file)
+        names = set(folder.names())
         indices = sorted(name for name in names if _INDEX.fullmatch(name))
         if indices:
             return read_sharded(folder, names, _only(indices))
@@ -103,6 +104,14 @@ def _missing(names: set[str]) -> str:
             hint=_HINT,
         )
     raise InvalidOptimizerState("The folder holds no optimizer*.safetensors; export the state first.", hint=_HINT)
+
+
+def plan_both(
+    plan: GrowthPlan, tensors: Mapping[str, TensorInfo], max_shard_bytes: int
+) -> tuple[GrowthPlan, StatePlan]:
+    """`plan` with what there is to know of its state, and the plan of that. Raises as `plan_state`."""
+    state = plan_state(plan, tensors, max_shard_bytes)
+    return replace(plan, notes=(*plan.notes, *state.notes)), state
 
 
 def plan_state(plan: GrowthPlan, tensors: Mapping[str, TensorInfo], max_shard_bytes: int) -> StatePlan:

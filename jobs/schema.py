@@ -90,6 +90,8 @@ class GrowthRequest(_Closed):
 
     source: StorageUri
     """The folder of a Hugging Face checkpoint: `config.json` and safetensors."""
+    source_optimizer: StorageUri | None = None
+    """AdamW's state of the source in safetensors, a file or a folder; it is grown and written beside the weights."""
     output: StorageUri
     """An empty prefix; the grown checkpoint is written there in Hugging Face layout."""
     target: Annotated[dict[str, Size], Field(max_length=32)]

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from growth.errors import InvalidData, InvalidOperator
+from growth.errors import InvalidData, InvalidOperator, InvalidOptimizerState
+from growth.header import TensorInfo
 from growth.inputs import refuse_corpus
 from growth.operators import parse_method
 from growth.operators.method import Method
+from growth.optimizer_layout import FILE_ENDING, plan_both, read_state
 from growth.plan import make_plan
 from growth.source import SourceCheckpoint, read_source
 from jobs.errors import StoreUnavailable
@@ -30,7 +32,7 @@ from service.errors import (
 )
 from service.parts import Parts
 from storage import NotFound, Storage, StorageError, Unavailable, Uri
-from storage.folder import Folder
+from storage.folder import Folder, file_or_folder
 
 log = structlog.get_logger(__name__)
 
@@ -95,6 +97,8 @@ def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -
     )
     _check_inputs_exist(places, storage)
     _check_output_free(places, storage)
+    if (state := places.get("optimizer")) is not None:
+        grown, _ = plan_both(grown, _read_state(storage, state), request.max_shard_bytes)
     return Plan.model_validate(grown.summary())
 
 
@@ -103,6 +107,8 @@ def _places(request: GrowthRequest, storage: Storage) -> dict[str, _Place]:
         ("source", "source", "/source", request.source),
         ("output", "output", "/output", request.output),
     ]
+    if request.source_optimizer is not None:
+        given.append(("optimizer", "source", "/source_optimizer", request.source_optimizer))
     if request.data is not None:
         given.append(("data", "data", "/data/uri", request.data.uri))
     operator = request.method.options.get("operator")
@@ -144,6 +150,13 @@ def _read_source(storage: Storage, place: _Place) -> SourceCheckpoint:
             raise SourceNotFound(str(error)) from error
 
 
+def _read_state(storage: Storage, place: _Place) -> dict[str, TensorInfo]:
+    with _blaming(place.field):
+        if not _anything_at(storage, place.uri):
+            raise InvalidOptimizerState(f"There is nothing at {place.uri}; give a file or folder with AdamW's state.")
+        return read_state(*file_or_folder(storage, place.uri, FILE_ENDING))
+
+
 def _check_inputs_exist(places: dict[str, _Place], storage: Storage) -> None:
     if (data := places.get("data")) is not None:
         with _blaming(data.field):
@@ -157,7 +170,7 @@ def _check_inputs_exist(places: dict[str, _Place], storage: Storage) -> None:
 
 def _check_output_free(places: dict[str, _Place], storage: Storage) -> None:
     output = places["output"]
-    for name in ("source", "data", "operator"):
+    for name in ("source", "optimizer", "data", "operator"):
         read = places.get(name)
         if read is not None and (output.uri.is_within(read.uri) or read.uri.is_within(output.uri)):
             raise OutputOverlaps(f"The output {output.uri} and {read.field} {read.uri} overlap; write elsewhere.")

@@ -39,3 +39,8 @@ class Folder:
         if name not in self._seen:
             self._seen[name] = self._store.head(self._uri.join(name))
         return self._seen[name]
+
+
+def file_or_folder(store: ObjectStore, uri: Uri, ending: str) -> tuple[Folder, str | None]:
+    """The folder at `uri`, and None; or, where its name has this ending, the folder that it lies in, and its name."""
+    return (Folder(store, uri.parent), uri.name) if uri.name.endswith(ending) else (Folder(store, uri), None)

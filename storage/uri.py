@@ -56,6 +56,11 @@ class Uri:
         return prefix.key in ("", self.key) or self.key.startswith(prefix.key + "/")
 
     @property
+    def parent(self) -> "Uri":
+        """Where the last segment lies; the whole bucket, or the root, for a key of one segment."""
+        return Uri(self.scheme, self.bucket, self.key.rpartition("/")[0])
+
+    @property
     def name(self) -> str:
         """The last segment of the key."""
         return self.key.rpartition("/")[2]

@@ -41,6 +41,8 @@ class Grown:
     """What the stages before the commit made."""
 
     shards: list[WrittenObject]
+    state: list[WrittenObject]
+    """The optimizer's."""
     fit: Fitted | None
     verification: Verification | None
     stage_seconds: Mapping[str, float]
@@ -60,7 +62,7 @@ def commit(
     The result is another attempt's where that one committed first. Raises OutputExists where another job did.
     """
     small = [_put_small_file(output, name, data) for name, data in _small_files(output, request, plan, source)]
-    large = [*grown.shards, *([grown.fit.operator] if grown.fit else [])]
+    large = [*grown.shards, *grown.state, *([grown.fit.operator] if grown.fit else [])]
     made = Commit(
         job_id=output.job_id,
         attempt=attempt,

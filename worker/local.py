@@ -21,6 +21,7 @@ from worker.failures import concluded
 from worker.fit_state import forget, state_folder
 from worker.logs import configure_logs
 from worker.messages import Failed, Work
+from worker.optimizer import with_state
 from worker.output import Output
 from worker.planning import plan_of
 from worker.run import run_job
@@ -81,7 +82,8 @@ def run(
 
 def _plan(request: GrowthRequest, storage: Storage) -> Plan:
     source = read_source(Folder(storage, Uri.parse(request.source)))
-    return Plan.model_validate(plan_of(request, source).summary())
+    plan, _ = with_state(plan_of(request, source), request, storage)
+    return Plan.model_validate(plan.summary())
 
 
 def _grow(request: GrowthRequest, plan: Plan, storage: Storage, settings: WorkerSettings) -> Job:

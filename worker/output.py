@@ -1,12 +1,13 @@
 """A job's output prefix: which names the job writes there, what in it is the job's own, and how that is removed.
 
-Names are of two kinds. Shards and a fitted operator carry job and attempt, so that two attempts never meet. The other
-files have fixed names; `growth.json` is put before them, only where none is, and removed after them: while it names
-the job, the fixed names are the job's.
+Names are of two kinds. Shards (of an optimizer's state too) and a fitted operator carry job and attempt, so that two
+attempts never meet. The other files have fixed names; `growth.json` is put before them, only where none is, and removed
+after them: while it names the job, the fixed names are the job's.
 """
 
 import json
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from growth.header import INDEX_FILE
 from jobs.schema import Result
@@ -30,6 +31,7 @@ CARRIED_FILES = (
     "preprocessor_config.json",
 )
 """What a target takes over from its source unchanged, because no size stands in it."""
+ShardKind = Literal["model", "optimizer"]
 FIXED_FILES = ("config.json", *CARRIED_FILES, "README.md")
 
 
@@ -75,10 +77,10 @@ class Output:
         for name in self._attempt_names(self._sizes().keys() - kept):
             self.store.delete(self.uri.join(name))
 
-    def opener(self, attempt: int, shards: int) -> Callable[[int, int], ObjectWriter]:
+    def opener(self, attempt: int, shards: int, kind: ShardKind = "model") -> Callable[[int, int], ObjectWriter]:
         """What opens shard `index` of `shards` for a number of bytes."""
         return lambda index, nbytes: self.store.open_write(
-            self.uri.join(self.shard_name(attempt, index, shards)), nbytes
+            self.uri.join(self.shard_name(attempt, index, shards, kind)), nbytes
         )
 
     def put(self, name: str, data: bytes) -> WrittenObject:
@@ -87,8 +89,11 @@ class Output:
             writer.write(data)
             return writer.close()
 
-    def shard_name(self, attempt: int, index: int, shards: int) -> str:
-        return f"{self._stem('model', attempt)}-{index + 1:05d}-of-{shards:05d}.safetensors"
+    def shard_name(self, attempt: int, index: int, shards: int, kind: ShardKind = "model") -> str:
+        return f"{self._stem(kind, attempt)}-{index + 1:05d}-of-{shards:05d}.safetensors"
+
+    def optimizer_index_name(self, attempt: int) -> str:
+        return f"{self._stem('optimizer', attempt)}.safetensors.index.json"
 
     def operator_name(self, attempt: int) -> str:
         return f"{self._stem('operator', attempt)}.safetensors"
@@ -136,7 +141,7 @@ class Output:
         return commit is None or commit.job_id != self.job_id
 
     def _attempt_names(self, names: Iterable[str]) -> list[str]:
-        stems = (f"model-{self.job_id}-a", f"operator-{self.job_id}-a")
+        stems = tuple(f"{kind}-{self.job_id}-a" for kind in ("model", "optimizer", "operator"))
         return sorted(name for name in names if name.startswith(stems))
 
 

@@ -19,6 +19,7 @@ from storage.folder import Folder
 from worker.corpus import Corpus
 from worker.errors import SourceChanged
 from worker.messages import Work
+from worker.optimizer import OptimizerState, with_state
 
 VERIFIED_BATCH = 8
 
@@ -33,6 +34,7 @@ class Opened:
     operator: GrowthOperator | None
     """None where it is to be fitted, on the corpus."""
     corpus: Corpus | None
+    state: OptimizerState | None
 
     @property
     def selects(self) -> bool:
@@ -45,10 +47,11 @@ def open_inputs(work: Work, store: ObjectStore, source: Folder) -> Opened:
     checkpoint = read_source(source)
     plan = plan_of(work.request, checkpoint)
     _check_unchanged(work.plan, plan)
+    plan, state = with_state(plan, work.request, store)
     operator, corpus = _operator(plan, store), _corpus(work.request, plan, store, source)
     if operator is None and corpus is None:
         raise InvalidData(f"Method {plan.method.name!r} learns on data; name some under data.uri.")
-    return Opened(plan, checkpoint, CheckpointReader(source, checkpoint.tensors), operator, corpus)
+    return Opened(plan, checkpoint, CheckpointReader(source, checkpoint.tensors), operator, corpus, state)
 
 
 def plan_of(

@@ -19,6 +19,7 @@ from worker.commit import Fitted, Grown, commit
 from worker.errors import FitDiverged
 from worker.fit_state import FitStates, state_folder
 from worker.messages import Work
+from worker.optimizer import with_state, write_state
 from worker.output import Output
 from worker.planning import Opened, open_inputs, plan_of
 from worker.report import Report, Stages
@@ -59,12 +60,12 @@ class _Run:
             with stage(Stage.FITTING):
                 operator, fitted = self._fit(opened)
         with stage(Stage.EXPANDING):
-            shards = self._expand(opened, operator)
+            shards, state = self._expand(opened, operator)
         if request.verify:
             with stage(Stage.VERIFYING):
                 verification = self._verify(opened, shards)
         with stage(Stage.COMMITTING):
-            grown = Grown(shards, fitted, verification, stage.seconds)
+            grown = Grown(shards, state, fitted, verification, stage.seconds)
             result = self._commit(opened, grown)
         return result.model_copy(update={"stage_seconds": stage.seconds})
 
@@ -80,7 +81,8 @@ class _Run:
             device=self._device,
         )
         plan = selecting.picked(self._states("selection-{}.json"), self._report.measured, self._report.progress)
-        return replace(opened, plan=plan, operator=plan.operator)
+        plan, state = with_state(plan, self._work.request, self._storage)
+        return replace(opened, plan=plan, operator=plan.operator, state=state)
 
     def _fit(self, opened: Opened) -> tuple[GrowthOperator, Fitted]:
         from worker.fitting import fit_operator
@@ -111,9 +113,18 @@ class _Run:
         assert request.data is not None
         return FitStates(self._storage, folder, [Uri.parse(request.source), Uri.parse(request.data.uri)], name)
 
-    def _expand(self, opened: Opened, operator: GrowthOperator) -> list[WrittenObject]:
-        open_shard = self._output.opener(self._work.attempt, len(opened.plan.shards))
-        return expand(opened.plan, operator, opened.reader, open_shard, self._report.progress, self._device)
+    def _expand(self, opened: Opened, operator: GrowthOperator) -> tuple[list[WrittenObject], list[WrittenObject]]:
+        """The shards of the weights, and what there is of an optimizer's state."""
+        plan, state, attempt, progress = opened.plan, opened.state, self._work.attempt, self._report.progress
+        share = plan.target_bytes / (plan.target_bytes + (state.plan.nbytes if state else 0))
+        open_shard = self._output.opener(attempt, len(plan.shards))
+        shards = expand(plan, operator, opened.reader, open_shard, lambda f: progress(share * f), self._device)
+        if state is None:
+            return shards, []
+        rest = 1.0 - share
+        return shards, write_state(
+            plan, state, self._output, attempt, lambda f: progress(1.0 - rest * (1.0 - f)), self._device
+        )
 
     def _verify(self, opened: Opened, shards: list[WrittenObject]) -> Verification:
         from worker.verifying import verify_output

@@ -16,6 +16,7 @@ from jobs.schema import GrowthRequest
 def test_flags_alone_make_a_whole_request() -> None:
     flags = RequestFlags(
         source="s3://models/small",
+        source_optimizer="s3://models/small-optimizer",
         output="s3://models/large",
         target=["hidden_size=768", "num_hidden_layers=12"],
         method="ligo",
@@ -31,6 +32,7 @@ def test_flags_alone_make_a_whole_request() -> None:
     body = flags.laid_over({})
     assert body == {
         "source": "s3://models/small",
+        "source_optimizer": "s3://models/small-optimizer",
         "output": "s3://models/large",
         "target": {"hidden_size": 768, "num_hidden_layers": 12},
         "method": {"name": "ligo", "steps": 50, "init": "pad", "gradient_clip": 0.5, "depth": {"name": "stack"}},

@@ -109,6 +109,18 @@ def test_readme_in_its_order(
     run(sys.executable, "-c", load)
 
 
+def test_training_that_goes_on_after_growth(run: Callable[..., str], placed: Callable[[str], str], url: str) -> None:
+    save, load = blocks("docs/optimizer-state.md", "python")
+    (request,) = blocks("docs/optimizer-state.md", "json")
+    run(sys.executable, "-c", save)
+    with GrowClient(url) as grow:
+        job = grow.wait(grow.submit(json.loads(placed(request))).id, PATIENCE_SECONDS, check=True)
+    assert _is_exact(job)
+    assert (
+        run(sys.executable, "-c", f"{load}\nprint({{float(s['step']) for s in optimizer.state.values()}})") == "{3.0}\n"
+    )
+
+
 def test_operator_made_by_hand(
     run: Callable[..., str], placed: Callable[[str], str], url: str, models: Path, tmp_path: Path
 ) -> None:

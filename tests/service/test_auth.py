@@ -115,6 +115,7 @@ def test_prefixes_of_a_key(keyed: TestClient, body: Body, llama: Path, tmp_path:
         ({"data": {"uri": "s3://corpora"}}, "/data/uri"),
         ({"data": {"uri": body["source"]}}, "/data/uri"),
         ({"method": {"name": "ligo", "operator": operator}}, "/method/operator"),
+        ({"source_optimizer": f"file://{tmp_path}/optimizer.safetensors"}, "/source_optimizer"),
     ]:
         for path in ("/plan", "/grow"):
             response = keyed.post(path, json=body | change, headers=sent_by("ada"))

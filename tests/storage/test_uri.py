@@ -113,3 +113,9 @@ def test_name_is_the_last_segment() -> None:
     assert Uri.parse("s3://models/a/b.json").name == "b.json"
     assert Uri.parse("s3://models/a").name == "a"
     assert Uri.parse("s3://models").name == ""
+
+
+def test_parent_is_all_but_the_last_segment() -> None:
+    assert Uri.parse("s3://models/a/b.json").parent == Uri.parse("s3://models/a")
+    assert Uri.parse("s3://models/a").parent == Uri.parse("s3://models")
+    assert Uri.parse("file:///a").parent == Uri.parse("file:///")
