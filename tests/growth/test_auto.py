@@ -13,7 +13,7 @@ from growth.operators.method import Growth
 from growth.operators.selection import Selection
 from growth.plan import GrowthPlan
 from growth.target import resolve_target
-from tests.families import FAMILY_OF
+from tests.families import FAMILIES, FAMILY_OF
 from tests.growth.growing import Target, build, difference, grown_tensors, outputs
 from tests.growth.stock import stock_config
 from tests.growth.variants import Sources
@@ -66,6 +66,31 @@ def test_what_is_picked(
     assert named.selection is None
     grown = outputs(build(plan, grown_tensors(plan, source.reader)))
     assert (difference(source.outputs, grown) <= 1e-9) is preserving
+
+
+TARGETS = [
+    pytest.param(next(iter(family.variants)), name, id=f"{family.model_type}-{name}")
+    for family in FAMILIES.values()
+    for name in family.targets
+    if name not in next(iter(family.variants.values())).without
+]
+
+
+@pytest.mark.parametrize(("variant", "name"), TARGETS)
+def test_every_family(sources: Sources, variant: str, name: str) -> None:
+    """Where the function may stay it does so if asked; the target is reached in any case that is possible at all."""
+    source, family = sources(variant), FAMILY_OF[variant]
+    wanted = family.targets[name]
+    if family.reaches(wanted, widens=True, pads=True):
+        assert source.plan(wanted.sizes, EXACT).function_preserving
+    else:
+        with pytest.raises(ImpossibleTarget):
+            source.plan(wanted.sizes, EXACT)
+    if "impossible" in wanted.needs:
+        with pytest.raises(ImpossibleTarget):
+            source.plan(wanted.sizes, "auto")
+    else:
+        assert selection_of(source.plan(wanted.sizes, "auto")).open
 
 
 def test_solar_is_a_candidate_where_it_is_another_growth_than_stack(sources: Sources) -> None:
