@@ -65,9 +65,9 @@ def draw_residual(
 def _spread(tensor: Tensor) -> Tensor:
     """The standard deviation of all entries, without a wider copy of the tensor."""
     pieces = tensor.flatten().split(_BLOCK)
-    mean = reduce(torch.add, (piece.double().sum() for piece in pieces)) / tensor.numel()
-    squares = reduce(torch.add, ((piece.double() - mean).square().sum() for piece in pieces))
-    return (squares / tensor.numel()).sqrt().to(wide(tensor).dtype)
+    mean = torch.stack([piece.double().sum() for piece in pieces]).sum() / tensor.numel()
+    squares = torch.stack([(piece.double() - mean).square().sum() for piece in pieces])
+    return (squares.sum() / tensor.numel()).sqrt().to(wide(tensor).dtype)
 
 
 def initial_rows(
