@@ -64,7 +64,7 @@ def draw_residual(
 
 def _spread(tensor: Tensor) -> Tensor:
     """The standard deviation of all entries, without a wider copy of the tensor."""
-    pieces = tensor.flatten().split(_BLOCK)
+    pieces = torch.split(tensor.flatten(), _BLOCK)
     mean = torch.stack([piece.double().sum() for piece in pieces]).sum() / tensor.numel()
     squares = torch.stack([(piece.double() - mean).square().sum() for piece in pieces])
     return (squares.sum() / tensor.numel()).sqrt().to(wide(tensor).dtype)
