@@ -18,9 +18,11 @@ from growth.plan import GrowthPlan
 from jobs.schema import FitReport, GrowthRequest, Plan, Result, Verification
 from storage import AlreadyExists, ObjectStore, StorageError, Unavailable, Unsupported, Uri, WrittenObject
 from storage.folder import Folder
+from worker.card_metadata import MAX_CARD_BYTES
+from worker.carried import CARRIED_FILES
 from worker.manifest import Commit, StoredObject, manifest_bytes, manifest_uri, result_of
 from worker.model_card import model_card
-from worker.output import CARRIED_FILES, LINEAGE_FILE, Output
+from worker.output import LINEAGE_FILE, Output
 
 MAX_CARRIED_BYTES = 1 << 29
 PACKAGES = ("model-growth", "safetensors", "torch", "transformers")
@@ -89,7 +91,8 @@ def _small_files(
     for name in CARRIED_FILES:
         if name in names:
             yield name, _carried(source, name)
-    yield "README.md", model_card(request, plan, sentence_transformer="modules.json" in names).encode()
+    card = source.read("README.md", 0, MAX_CARD_BYTES) if "README.md" in names else b""
+    yield "README.md", model_card(request, plan, card, sentence_transformer="modules.json" in names).encode()
 
 
 def _put_small_file(output: Output, name: str, data: bytes) -> StoredObject:

@@ -5,6 +5,7 @@ import json
 from growth.config import ModelConfig
 from growth.plan import GrowthPlan
 from jobs.schema import GrowthRequest
+from worker.card_metadata import card_metadata
 
 PRESERVING = (
     "Growth by this method is *function-preserving*: the grown model computes what the source computes, up to the "
@@ -33,16 +34,14 @@ LOADERS = (
 )
 
 
-def model_card(request: GrowthRequest, plan: GrowthPlan, *, sentence_transformer: bool) -> str:
+def model_card(request: GrowthRequest, plan: GrowthPlan, source_card: bytes, *, sentence_transformer: bool) -> str:
     """Markdown; the same in every attempt at a job, so what was measured stands in the manifest instead."""
     meaning = (PRESERVING if plan.function_preserving else NOT_PRESERVING).format(dtype=plan.dtype)
     loader = _loader(plan.source.model_class)
     variable, processor = _processor(plan.source)
     name = request.output.rstrip("/").rpartition("/")[2]
     return f"""---
-library_name: transformers
-tags: [model-growth, {plan.source.architecture.model_type}, {plan.method.name}]
----
+{card_metadata(request, plan, source_card)}---
 
 # {name}
 

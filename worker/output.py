@@ -12,25 +12,11 @@ from typing import Literal
 from growth.header import INDEX_FILE
 from jobs.schema import Result
 from storage import NotFound, ObjectStore, ObjectWriter, Uri, WrittenObject
+from worker.carried import CARRIED_FILES
 from worker.errors import OutputExists
 from worker.manifest import commit_of, read_manifest, result_of
 
 LINEAGE_FILE = "growth.json"
-CARRIED_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "added_tokens.json",
-    "spiece.model",
-    "tokenizer.model",
-    "chat_template.jinja",
-    "generation_config.json",
-    "preprocessor_config.json",
-)
-"""What a target takes over from its source unchanged, because no size stands in it."""
 ShardKind = Literal["model", "optimizer"]
 FIXED_FILES = ("config.json", *CARRIED_FILES, "README.md")
 

@@ -8,19 +8,7 @@ from transformers import AutoTokenizer
 
 from growth.errors import InvalidData
 from growth.source import Folder
-
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "spiece.model",
-    "chat_template.jinja",
-)
+from worker.carried import TOKENIZER_FILES
 
 
 class Tokenizer(Protocol):
