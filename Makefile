@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: setup check test demo up openapi bench clean
+.PHONY: setup check test demo up openapi docs bench clean
 
 setup: $(READY)
 
@@ -31,6 +31,9 @@ up: $(READY)
 
 openapi: $(READY)
 	$(BIN)/python -m service.openapi openapi.yaml
+
+docs: $(READY)
+	$(BIN)/python -m growth.catalogue > docs/architectures.md
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.expand --json > benchmarks/results/expand.json
