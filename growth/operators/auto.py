@@ -1,10 +1,10 @@
 """The method that picks another one, by what is to grow, what the family allows, and what is known to train best.
 
-| what grows       | the function may change, pre-LN | the function may change, post-LN | it must stay |
-|------------------|---------------------------------|----------------------------------|--------------|
-| width            | `pad`                           | `bert2bert`, `pad`               | `lemon`      |
-| layers           | `stack`, `solar`, `interpolate` | the same                         | `identity`   |
-| width and layers | `pad` with each of these orders | `bert2bert`, `pad` with each     | `lemon`      |
+| what grows       | the function may change         | it must stay           |
+|------------------|---------------------------------|------------------------|
+| width            | `pad`                           | `lemon`                |
+| layers           | `stack`, `solar`, `interpolate` | `identity`             |
+| width and layers | `pad` with each of these orders | `lemon` and `identity` |
 
 Between methods of one cell a held-out loss decides, where there is one, and their order where there is none. Between
 cells it does not: the loss right after growth does not tell how well a model trains from there.
@@ -23,8 +23,7 @@ _EXACTLY = (
     "The function must stay: lemon keeps it at every ratio that the family allows, and parts the copies of a unit."
 )
 _IDENTITIES = "The function must stay, so added layers are identity blocks."
-_PRE = "In pre-LN models fresh random units train better than copies, although the loss right after growth is higher."
-_POST = "In post-LN models rows of the next layer and fresh random units are both known to train well."
+_WIDER = "Fresh random units train better than copies, although the loss right after growth is higher."
 _DEEPER = "Added layers are copies of trained ones, whose order is open."
 _NOTHING = "Nothing grows, so every weight is copied as it is."
 
@@ -66,7 +65,6 @@ class _Rule:
     def __init__(self, growth: Growth, exact: bool) -> None:
         self._wider = growth.widens
         self._deeper = growth.layers[0] != growth.layers[1]
-        self._post = growth.source.architecture.norm.post
         self._exact = exact
 
     def named(self) -> list[dict[str, str]]:
@@ -75,26 +73,23 @@ class _Rule:
             orders = _ORDERS if self._deeper and not self._exact else ("identity",)
             return [{"name": order} for order in orders]
         if self._exact:
-            return [self._lossless("lemon")]
-        widths = ("bert2bert", "pad") if self._post else ("pad",)
-        orders = _ORDERS if self._deeper else ("",)
-        return [_pair(width, order) for width in widths for order in orders]
+            return [self._exactly("lemon")]
+        return [_pair("pad", order) for order in (_ORDERS if self._deeper else ("",))]
 
     def alternatives(self) -> list[dict[str, str]]:
         """Methods that are not picked, for what it says whether they could be."""
         if not self._wider:
             return [{"name": "identity"}] if self._deeper and not self._exact else []
-        return [self._lossless("hypercloning" if self._exact else "lemon")]
+        return [self._exactly("hypercloning" if self._exact else "lemon")]
 
     def reason(self) -> str:
         if not self._wider and not self._deeper:
             return _NOTHING
         if self._exact:
             return _EXACTLY if self._wider else _IDENTITIES
-        width = [_POST if self._post else _PRE] if self._wider else []
-        return " ".join([*width, _DEEPER] if self._deeper else width)
+        return " ".join([_WIDER] * self._wider + [_DEEPER] * self._deeper)
 
-    def _lossless(self, width: str) -> dict[str, str]:
+    def _exactly(self, width: str) -> dict[str, str]:
         return _pair(width, "identity" if self._deeper else "")
 
 

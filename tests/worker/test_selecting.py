@@ -8,11 +8,14 @@ import pytest
 
 from jobs.schema import Candidate, EventKind, GrowthRequest, Result, Selection, Stage, Status
 from storage import Uri
+from tests.servers import S3Server
+from tests.storage.proxy import Proxy
 from tests.tiny import corpus, tiny_llama
 from tests.worker.checks import check_output, logits
 from tests.worker.conftest import MakeFarm
 from tests.worker.direct import Moments, run_attempt
 from tests.worker.farm import Farm
+from tests.worker.gate import Gate
 from worker.output import LINEAGE_FILE
 
 OPEN = ["pad + stack", "pad + interpolate"]
@@ -90,7 +93,7 @@ def test_each_loss_is_that_of_the_checkpoint(make_farm: MakeFarm, request: pytes
     moments = Moments()
     selection = selection_of(run_attempt(farm, wanted, moments))
     assert [c.label for c in moments.candidates] == [c.label for c in selection.candidates if c.open]
-    assert len(moments.candidates) == (2 if family == "llama" else 4)
+    assert len(moments.candidates) == 2
     written = {}
     for number, candidate in enumerate(moments.candidates):
         named = wanted.model_dump() | {"method": candidate.method, "output": f"{wanted.output}-{number}"}
@@ -111,6 +114,27 @@ def test_the_next_attempt_measures_only_what_is_left_and_picks_the_same(make_far
     whole = run_attempt(farm, other, job_id="job-2")
     assert resumed.selection == whole.selection
     assert logits(farm.download(Uri.parse(resumed.output))).equal(logits(farm.download(Uri.parse(whole.output))))
+
+
+def test_killed_after_it_has_picked(make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path) -> None:
+    """SIGKILL to all processes at once, as the first shard is on its way."""
+    farm = make_farm(proxied)
+    gate = Gate(proxy, "PUT", "-a1-00001-of-")
+    job = farm.submit(auto_request(farm, llama))
+    with farm.worker() as worker:
+        gate.wait()
+        worker.kill()
+    (kept,) = state_of(farm)
+    losses = json.loads(farm.storage.read(kept))
+    with farm.worker():
+        ended = farm.wait_for(job, Status.SUCCEEDED)
+    gate.open()
+    assert ended.attempt == 2
+    assert ended.result is not None
+    assert losses_of(ended.result) == losses
+    assert selection_of(ended.result).label == min(losses, key=losses.__getitem__)
+    told = [e for e in farm.store.events(job.id).events if e.kind is EventKind.CANDIDATE]
+    assert [(e.attempt, e.data["label"]) for e in told] == [(a, label) for a in (1, 2) for label in OPEN]
 
 
 def test_what_an_attempt_has_measured_holds_on_every_machine(make_farm: MakeFarm, llama: Path) -> None:
