@@ -144,7 +144,7 @@ class Architecture:
     tied_copies: Mapping[str, str] = field(default_factory=dict)
     """Tensors that repeat another one where the head is tied; stock transformers ties them again on loading."""
     renames: tuple[tuple[str, str], ...] = ()
-    """Old names of tensors: regular expression and replacement."""
+    """Names of tensors that are not those of checkpoints, old ones or a module's: regular expression, replacement."""
     headed_classes: frozenset[str] = field(default_factory=frozenset)
     """Classes whose logits are what the family is trained on; a tied embedding computes them."""
     objective: str = "causal_lm"
@@ -218,6 +218,12 @@ def _with_bias(weight: Parameter, rows: Dim, bias: bool) -> tuple[Parameter, ...
         return (weight,)
     name = f"{weight.name.removesuffix('.weight')}.bias"
     return (weight, replace(weight, name=name, role=Role.BIAS, dims=(rows,)))
+
+
+def patches(name: str) -> tuple[Parameter, ...]:
+    """The weight [hidden, channels, patch_height, patch_width] and the bias [hidden] of a convolution over an image."""
+    dims = (out("hidden"), into("channels"), into("patch_height"), into("patch_width"))
+    return _with_bias(Parameter(f"{name}.weight", Role.LINEAR, dims), out("hidden"), bias=True)
 
 
 def norm(

@@ -49,8 +49,8 @@ class Sizes:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}; it must lie between {least} and {bound}.")
 
     def as_dict(self) -> dict[str, int]:
-        """The sizes by name, without the fixed axes."""
-        return {name: getattr(self, name) for name in SIZE_NAMES}
+        """The sizes by name, without the fixed axes, and without a vocabulary that is not there."""
+        return {name: getattr(self, name) for name in SIZE_NAMES if getattr(self, name)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from torch.func import functional_call
 
 from growth.apply import Grower
 from growth.axes import Parameter, axis_sizes
+from growth.matching import parameter_names
 from growth.operators.learned import LearnedOperator
 from growth.operators.ligo import Ligo
 from growth.operators.operator import GrowthOperator
@@ -264,13 +265,8 @@ def mean_loss(run: Callable[[dict[str, Tensor]], _Output], batches: Sequence[Bat
 
 def _module_names(module: nn.Module, plan: GrowthPlan) -> dict[str, TargetTensor]:
     """The plan's tensors under the names by which the module knows them."""
-    known = dict(module.named_parameters())
-    prefix = f"{plan.source.architecture.base_prefix}."
-    names: dict[str, TargetTensor] = {}
-    for tensor in plan.tensors:
-        for name in (tensor.name, tensor.name.removeprefix(prefix)):
-            if name in known:
-                names[name] = tensor
-    missing = sorted(set(known) - set(names))
+    planned = {tensor.name: tensor for tensor in plan.tensors}
+    known = parameter_names(plan.target, dict(module.named_parameters()))
+    missing = sorted(set(known.values()) - set(planned))
     assert not missing, f"the module has parameters that the plan lacks: {missing[:3]}"
-    return names
+    return {name: planned[stored] for name, stored in known.items()}

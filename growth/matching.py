@@ -1,10 +1,10 @@
 """Which tensor of a checkpoint is which row of the family's table, whatever prefix or old name it goes by."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from growth.axes import Parameter, axis_sizes
+from growth.axes import Architecture, Parameter, axis_sizes
 from growth.config import ModelConfig
 from growth.errors import InvalidCheckpoint
 from growth.header import FLOATING, TensorInfo
@@ -60,13 +60,25 @@ def _by_canonical_name(source: ModelConfig, rows: set[str], tensors: Mapping[str
     return available
 
 
+def renamed(architecture: Architecture, name: str) -> str:
+    """The name that checkpoints are written with, of an old one or of a module's own."""
+    for pattern, replacement in architecture.renames:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
 def canonical_name(source: ModelConfig, rows: set[str], name: str) -> str:
     """The table's name of a tensor: renamed from old names, the base model's prefix added where it is missing."""
-    for pattern, replacement in source.architecture.renames:
-        name = re.sub(pattern, replacement, name)
+    name = renamed(source.architecture, name)
     prefixed = f"{source.architecture.base_prefix}.{name}"
     template = re.sub(r"\.\d+\.", ".{layer}.", prefixed, count=1)
     return prefixed if prefixed in rows or template in rows else name
+
+
+def parameter_names(config: ModelConfig, names: Iterable[str]) -> dict[str, str]:
+    """The table's name of each parameter of a stock module, which may know it by another than a checkpoint has."""
+    rows = {row.name for row in config.architecture.table(config)}
+    return {name: canonical_name(config, rows, name) for name in names}
 
 
 def repeat_note(name: str) -> str:

@@ -17,10 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from growth.apply import Grower
+from growth.architectures import ARCHITECTURES
 from growth.axes import Parameter
 from growth.checkpoint import CheckpointReader
 from growth.errors import InvalidOptimizerState
 from growth.expand import ShardSink, Written, write_shards
+from growth.matching import renamed
 from growth.operators.gradients import Reach, bare, gradient_operator, reach_of
 from growth.operators.operator import DepthMap, GrowthOperator
 from growth.optimizer_layout import KINDS, MOMENTS, STATE_DTYPE, STEP, StatePlan, StateTensor, read_state
@@ -190,9 +192,14 @@ def _open(path: Path) -> tuple[CheckpointReader, Collection[str]]:
 
 
 def _stored_name(name: str, model: nn.Module, stored: Collection[str]) -> str:
-    """A checkpoint of a model without a head may carry the base model's prefix, and one with a head must."""
+    """A checkpoint of a model without a head may carry the base model's prefix, and one with a head must.
+
+    Some families write other names than their modules have.
+    """
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
-    for known in (name, f"{prefix}{name}", name.removeprefix(prefix)):
+    family = ARCHITECTURES.get(getattr(getattr(model, "config", None), "model_type", ""))
+    written = name if family is None else renamed(family, name)
+    for known in (name, written, f"{prefix}{written}", written.removeprefix(prefix)):
         if all(f"{known}.{kind}" in stored for kind in KINDS):
             return known
     raise InvalidOptimizerState(f"There is no state of the model's parameter {name!r}; load that of the same model.")

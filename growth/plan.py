@@ -11,7 +11,7 @@ from math import prod
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from growth.axes import Parameter, Role, axis_sizes
-from growth.config import SIZE_NAMES, ModelConfig, Sizes
+from growth.config import ModelConfig, Sizes
 from growth.errors import ImpossibleTarget, InvalidMethod
 from growth.header import TensorInfo
 from growth.inputs import reads_text
@@ -257,9 +257,8 @@ def split_shards(tensors: Iterable[Sized], max_shard_bytes: int) -> tuple[tuple[
 
 
 def _size(config: ModelConfig, shapes: Iterable[tuple[int, ...]], weight_bytes: int) -> dict[str, Any]:
-    sizes = {name: getattr(config.sizes, name) for name in SIZE_NAMES}
     return {
-        "sizes": sizes,
+        "sizes": config.sizes.as_dict(),
         "parameters": sum(prod(shape) for shape in shapes),
         "weight_bytes": weight_bytes,
         "flops_per_token": _flops_per_token(config),

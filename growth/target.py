@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import gcd
 
-from growth.config import SIZE_BOUNDS, SIZE_NAMES, ModelConfig, Sizes
+from growth.config import SIZE_BOUNDS, ModelConfig, Sizes
 from growth.errors import ImpossibleTarget, InvalidConfig
 
 
@@ -40,12 +40,12 @@ def resolve_target(source: ModelConfig, target: Mapping[str, int]) -> Sizes:
 def _named_sizes(source: ModelConfig, target: Mapping[str, int]) -> dict[str, int]:
     named: dict[str, int] = {}
     for key, value in target.items():
-        name = source.size_key(key)
-        if name is None:
+        name = source.size_key(key) or ""
+        if name not in source.sizes.as_dict():
             raise ImpossibleTarget(
                 f"{key[:80]!r} is no size of a {source.architecture.model_type} model.",
                 field=f"/target/{key[:80]}",
-                hint=f"Sizes: {', '.join(SIZE_NAMES)}.",
+                hint=f"Sizes: {', '.join(source.sizes.as_dict())}.",
             )
         if value > SIZE_BOUNDS[name]:
             raise ImpossibleTarget(

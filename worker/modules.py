@@ -1,6 +1,6 @@
 """Stock transformers models for a config: built without random initialisation, filled tensor by tensor."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from transformers import (
 from transformers.initialization import no_init_weights
 
 from growth.config import ModelConfig
+from growth.matching import parameter_names
 
 _HEADED = {
     "causal_lm": AutoModelForCausalLM,
@@ -48,16 +49,14 @@ def fill_module(module: nn.Module, config: ModelConfig, names: Iterable[str], re
 
     What the checkpoint may lack, such as a pooler, is zero where it does.
     """
-    parameters: Mapping[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
-    prefix = f"{config.architecture.base_prefix}."
+    stored = set(names)
     optional = {row.name for row in config.architecture.table(config) if row.optional}
-    filled = set()
-    for name in names:
-        for known in (name, name.removeprefix(prefix)):
-            if known in parameters:
-                parameters[known].data.copy_(read(name))
-                filled.add(parameters[known].data_ptr())
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    known = parameter_names(config, parameters)
+    filled = {parameters[name].data_ptr() for name in parameters if known[name] in stored}
     for name, parameter in parameters.items():
-        if parameter.data_ptr() not in filled:
-            assert {name, f"{prefix}{name}"} & optional, f"no tensor for {name}"
+        if known[name] in stored:
+            parameter.data.copy_(read(known[name]))
+        elif parameter.data_ptr() not in filled:
+            assert known[name] in optional, f"no tensor for {name}"
             parameter.data.zero_()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from growth.architectures.bert import BERT
+from growth.architectures.deit import DEIT
 from growth.architectures.gemma import GEMMA
 from growth.architectures.gemma2 import GEMMA2
 from growth.architectures.gemma3_text import GEMMA3_TEXT
@@ -11,8 +12,10 @@ from growth.architectures.llama import LLAMA
 from growth.architectures.modernbert import MODERNBERT
 from growth.architectures.olmo import OLMO
 from growth.architectures.olmo2 import OLMO2
+from growth.architectures.vit import VIT
 from growth.axes import Architecture
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    family.model_type: family for family in (BERT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA, MODERNBERT, OLMO, OLMO2)
+    family.model_type: family
+    for family in (BERT, DEIT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA, MODERNBERT, OLMO, OLMO2, VIT)
 }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tests.families.bert import BERT
+from tests.families.deit import DEIT
 from tests.families.family import Family
 from tests.families.gemma import GEMMA
 from tests.families.gemma2 import GEMMA2
@@ -12,8 +13,10 @@ from tests.families.llama import LLAMA
 from tests.families.modernbert import MODERNBERT
 from tests.families.olmo import OLMO
 from tests.families.olmo2 import OLMO2
+from tests.families.vit import VIT
 
 FAMILIES: Mapping[str, Family] = {
-    family.model_type: family for family in (BERT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA, MODERNBERT, OLMO, OLMO2)
+    family.model_type: family
+    for family in (BERT, DEIT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA, MODERNBERT, OLMO, OLMO2, VIT)
 }
 FAMILY_OF: Mapping[str, Family] = {variant: family for family in FAMILIES.values() for variant in family.variants}

@@ -102,6 +102,8 @@ AUTO_CLASSES = {
     "LMHeadModel": "AutoModelForCausalLM",
     "ForCausalLM": "AutoModelForCausalLM",
     "ForImageClassification": "AutoModelForImageClassification",
+    "ForImageClassificationWithTeacher": "AutoModelForImageClassification",
+    "ForMaskedImageModeling": "AutoModelForMaskedImageModeling",
     "ForSpeechSeq2Seq": "AutoModelForSpeechSeq2Seq",
     "WhisperForConditionalGeneration": "AutoModelForSpeechSeq2Seq",
     "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
@@ -109,13 +111,16 @@ AUTO_CLASSES = {
 }
 
 
+OUTPUTS = ("logits", "reconstruction", "last_hidden_state", "pooler_output")
+
+
 def outputs(model: Any) -> Outputs:
-    """The logits of a model with a head; the last hidden state, and the pooled one, of a model without."""
+    """Logits or pixels of a model with a head; the last hidden state, and the pooled one, of a model without."""
     inputs = FAMILIES[model.config.model_type].inputs()
     floating = {name: tensor.to(model.dtype) for name, tensor in inputs.items() if tensor.is_floating_point()}
     with torch.no_grad(), KeepFloat64():  # type: ignore[no-untyped-call]
         computed = model(**{**inputs, **floating})
-    return {k: computed[k] for k in ("logits", "last_hidden_state", "pooler_output") if computed.get(k) is not None}
+    return {kind: computed[kind] for kind in OUTPUTS if computed.get(kind) is not None}
 
 
 def difference(source: Outputs, grown: Outputs) -> float:

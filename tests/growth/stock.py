@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.core_model_loading import revert_weight_conversion
 
 from growth.config import ModelConfig
 from growth.header import SINGLE_FILE, TensorInfo
@@ -22,7 +23,14 @@ def stock_shapes(kind: str, raw: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name and shape of each tensor that `save_pretrained` would write: tied ones once, no buffers left out."""
     model = stock_model(kind, raw)
     tied = set(model.all_tied_weights_keys)
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if name not in tied}
+    kept = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
+    return {name: tuple(tensor.shape) for name, tensor in as_written(model, kept).items()}
+
+
+def as_written(model: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a module under the names that `save_pretrained` gives them, which may be older ones."""
+    written: dict[str, torch.Tensor] = revert_weight_conversion(model, tensors)
+    return written
 
 
 def stock_tensors(kind: str, raw: dict[str, Any]) -> dict[str, TensorInfo]:

@@ -15,6 +15,7 @@ from growth.residual import Fetch
 from tests.families import FAMILIES, FAMILY_OF
 from tests.growth.growing import KeepFloat64, Target, build, grown_tensors, load
 from tests.growth.states import state_headers
+from tests.growth.stock import as_written
 from tests.growth.variants import Sources
 
 METHODS = ("net2net", "hypercloning", "lemon")
@@ -23,16 +24,17 @@ FIRST = [next(iter(family.variants)) for family in FAMILIES.values()]
 
 
 def gradients(model: Any) -> dict[str, Tensor]:
-    """Of a seeded sum of the model's logits, by parameter; tied ones once, unused ones zero."""
+    """Of a seeded sum of the model's outputs, by parameter; tied ones once, unused ones zero."""
     inputs = FAMILIES[model.config.model_type].inputs()
     floating = {name: tensor.to(model.dtype) for name, tensor in inputs.items() if tensor.is_floating_point()}
     model.zero_grad()
     with KeepFloat64():  # type: ignore[no-untyped-call]
-        logits = model(**{**inputs, **floating}).logits
-        drawn = torch.randn(logits.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        (logits * drawn).sum().backward()
+        computed = model(**{**inputs, **floating})[0]
+        drawn = torch.randn(computed.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        (computed * drawn).sum().backward()
     found = {name: (parameter, parameter.grad) for name, parameter in model.named_parameters()}
-    return {name: torch.zeros_like(p) if gradient is None else gradient for name, (p, gradient) in found.items()}
+    zeroed = {name: torch.zeros_like(p) if gradient is None else gradient for name, (p, gradient) in found.items()}
+    return as_written(model, zeroed)
 
 
 def cases() -> list[Any]:
