@@ -115,3 +115,10 @@ def test_stopped_by_a_signal(request_file: Path, tmp_path: Path) -> None:
         out, _ = process.communicate(timeout=60)
     assert (process.returncode, Job.model_validate_json(out).status) == (3, Status.CANCELLED)
     assert not list((tmp_path / "output").glob("*"))
+
+
+def test_an_optimizer_state_that_is_none_is_refused(request_file: Path, tmp_path: Path, llama: Path) -> None:
+    code, out, _ = grow_run(changed(request_file, source_optimizer=f"file://{llama}"), "--json")
+    told = json.loads(out)
+    assert (code, told["error"]["code"], told["error"]["field"]) == (2, "invalid_optimizer_state", "/source_optimizer")
+    assert not (tmp_path / "output").exists()
