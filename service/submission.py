@@ -84,8 +84,6 @@ def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -
     method = parse_method({"name": request.method.name, **request.method.options})
     _check_data_given(method, request)
     source = _read_source(storage, places["source"])
-    if request.data is not None:
-        refuse_corpus(source.config)
     grown = make_plan(
         source.config,
         source.tensors,
@@ -95,6 +93,8 @@ def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -
         seed=request.seed,
         max_shard_bytes=request.max_shard_bytes,
     )
+    if request.data is not None:
+        refuse_corpus(source.config)
     _check_inputs_exist(places, storage)
     _check_output_free(places, storage)
     if (state := places.get("optimizer")) is not None:

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from jobs.schema import Problem
 from jobs.store import JobStore
 from tests.service.conftest import Body, ClientFactory
-from tests.tiny import tiny_bert, tiny_gpt2, tiny_llama
+from tests.tiny import tiny, tiny_bert, tiny_gpt2, tiny_llama
 
 Spoil = Callable[[Path], None]
 
@@ -191,6 +191,23 @@ def test_requests_that_make_no_sense(
 ) -> None:
     problem = _refused(client, store, body | change)
     assert (problem.status, problem.code, problem.field) == (422, code, field)
+
+
+@pytest.mark.parametrize(
+    ("method", "code", "field", "said"),
+    [
+        ("lemon", "invalid_data", "/data", "A vit model is not trained on running text; leave the data out"),
+        ("ligo", "invalid_method", "/method", "fits on running text, which is not what a vit model is trained on"),
+    ],
+)
+def test_text_for_an_image_model(
+    client: TestClient, store: JobStore, body: Body, tmp_path: Path, method: str, code: str, field: str, said: str
+) -> None:
+    (tmp_path / "corpus.txt").write_text("a word " * 100)
+    body |= {"source": f"file://{tiny(tmp_path / 'images', 'vit')}", "data": {"uri": f"file://{tmp_path}/corpus.txt"}}
+    problem = _refused(client, store, body | {"method": method})
+    assert (problem.status, problem.code, problem.field) == (422, code, field)
+    assert said in problem.detail
 
 
 def test_unknown_option_names_the_known_ones(client: TestClient, store: JobStore, body: Body) -> None:

@@ -1,12 +1,17 @@
 """A queued job becomes a checkpoint that stock transformers loads, over every kind of store."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
-from transformers import AutoModel
+from torch import Tensor
+from transformers import AutoModel, AutoModelForImageClassification
 
 from jobs.schema import EventKind, Status
-from tests.tiny import tiny_bert
+from tests.families.vit import image_inputs
+from tests.tiny import tiny, tiny_bert
 from tests.worker.checks import check_output, logits
 from tests.worker.conftest import MakeFarm
 from tests.worker.farm import Farm
@@ -43,3 +48,39 @@ def test_a_base_encoder_whose_tensors_have_no_prefix(make_farm: MakeFarm, tmp_pa
             for folder in (encoder, check_output(farm, ended))
         )
     torch.testing.assert_close(after, before.repeat(1, 1, 2), rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize("variant", ["vit", "deit-teacher"])
+def test_an_image_model_with_its_processor(make_farm: MakeFarm, tmp_path: Path, variant: str) -> None:
+    farm = make_farm(None)
+    source = tiny(tmp_path / "images", variant)
+    processor = json.dumps({"image_processor_type": "ViTImageProcessor", "size": {"height": 24, "width": 24}})
+    (source / "preprocessor_config.json").write_text(processor)
+    target = {"hidden_size": 48, "num_hidden_layers": 3}
+    job = farm.submit(farm.request(farm.upload(source), target=target, method="lemon", verify=True))
+    with farm.worker():
+        ended = farm.wait_for(job, Status.SUCCEEDED)
+
+    grown = check_output(farm, ended)
+    torch.testing.assert_close(classes(grown), classes(source), rtol=0, atol=5e-5)
+    assert (grown / "preprocessor_config.json").read_text() == processor
+    card = (grown / "README.md").read_text()
+    assert 'processor = AutoProcessor.from_pretrained("path/to/' in card
+    assert "model = AutoModelForImageClassification.from_pretrained(" in card
+    assert ended.result is not None
+    verification = ended.result.verification
+    assert verification is not None
+    assert verification.max_logit is not None
+    assert verification.max_logit_difference is not None
+    assert 0 < verification.max_logit_difference < 5e-5 * verification.max_logit
+    assert verification.tokens == 2
+
+
+def classes(folder: Path) -> Tensor:
+    """The logits of stock transformers for two images."""
+    loaded: Any = AutoModelForImageClassification.from_pretrained(folder, output_loading_info=True)
+    model, told = loaded
+    assert not any(told.values()), told
+    with torch.no_grad():
+        found: Tensor = model.eval()(**image_inputs()).logits
+    return found

@@ -15,7 +15,9 @@ from jobs.schema import Verification
 from storage import Storage, Uri, WrittenObject
 from storage.folder import Folder
 from tests.growth.fit_bench import MAKERS
-from tests.tiny import tiny_gpt2, tiny_llama
+from tests.growth.folders import write_grown
+from tests.growth.growing import Source
+from tests.tiny import tiny, tiny_gpt2, tiny_llama
 from tests.worker.fitted import Stages
 from worker.verifying import verify_output
 from worker.written import written_reader
@@ -116,6 +118,20 @@ def test_an_overflow_of_float16_is_refused(tmp_path: Path) -> None:
     for corpus in (True, False):
         with pytest.raises(NotFinite, match="take float32 or bfloat16"):
             verified(stages, written, corpus=corpus)
+
+
+@pytest.mark.parametrize(("variant", "compared"), [("vit-headless", 2 * 10), ("vit-pixels", 2 * 10), ("deit", 2)])
+@pytest.mark.parametrize("method", ["lemon", "pad"])
+def test_images_are_made_up(variant: str, compared: int, method: str, tmp_path: Path) -> None:
+    source = Source.open(tiny(tmp_path / "source", variant))
+    plan = source.plan({"hidden_size": 64}, method)
+    write_grown(plan, source.reader, written := tmp_path / "written")
+    found = verify_output(plan, source.reader, Source.open(written).reader, None, device="cpu")
+    assert found.tokens == compared
+    assert found.max_logit is not None
+    assert found.max_logit_difference is not None
+    assert (found.max_logit_difference < 5e-5 * found.max_logit) == (method == "lemon")
+    assert found == verify_output(plan, source.reader, Source.open(written).reader, None, device="cpu")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "bert"])
