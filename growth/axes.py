@@ -154,6 +154,8 @@ class Architecture:
     """What the forward pass reads."""
     tied_by_default: bool = False
     """What transformers takes where the config has no `tie_word_embeddings`."""
+    initializer_range_default: float = 0.02
+    """What transformers takes where the config has no `initializer_range`."""
     embedding_scale: Callable[[Sizes], float] = lambda _: 1.0
     """What the forward pass multiplies token embeddings by, where that depends on a size: Gemma's sqrt(hidden)."""
     readout_scale: Callable[[Sizes], float] = lambda _: 1.0

@@ -130,7 +130,7 @@ class ModelConfig:
     @property
     def initializer_range(self) -> float:
         """Standard deviation of fresh weights."""
-        value = self.raw.get("initializer_range", 0.02)
+        value = self.raw.get("initializer_range", self.architecture.initializer_range_default)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 10:
             raise InvalidConfig(f"config.json has initializer_range {value!r}; it must be a positive number.")
         return float(value)

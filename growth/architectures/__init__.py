@@ -8,14 +8,38 @@ from growth.architectures.gemma import GEMMA
 from growth.architectures.gemma2 import GEMMA2
 from growth.architectures.gemma3_text import GEMMA3_TEXT
 from growth.architectures.gpt2 import GPT2
+from growth.architectures.granite import GRANITE
 from growth.architectures.llama import LLAMA
+from growth.architectures.mistral import MISTRAL
 from growth.architectures.modernbert import MODERNBERT
 from growth.architectures.olmo import OLMO
 from growth.architectures.olmo2 import OLMO2
+from growth.architectures.phi3 import PHI3
+from growth.architectures.qwen2 import QWEN2
+from growth.architectures.qwen3 import QWEN3
+from growth.architectures.starcoder2 import STARCODER2
 from growth.architectures.vit import VIT
 from growth.axes import Architecture
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     family.model_type: family
-    for family in (BERT, DEIT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA, MODERNBERT, OLMO, OLMO2, VIT)
+    for family in (
+        BERT,
+        DEIT,
+        GEMMA,
+        GEMMA2,
+        GEMMA3_TEXT,
+        GPT2,
+        GRANITE,
+        LLAMA,
+        MISTRAL,
+        MODERNBERT,
+        OLMO,
+        OLMO2,
+        PHI3,
+        QWEN2,
+        QWEN3,
+        STARCODER2,
+        VIT,
+    )
 }

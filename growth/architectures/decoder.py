@@ -34,6 +34,11 @@ def read_sizes(raw: Mapping[str, object], kv_heads: int | None = None, head_dim:
     )
 
 
+def missing_kv_heads(raw: Mapping[str, object], default: int) -> int | None:
+    """The `kv_heads` of `read_sizes` where transformers takes `default` for a missing key, and all heads for a null."""
+    return None if "num_key_value_heads" in raw else default
+
+
 def write_sizes(sizes: Sizes, raw: Mapping[str, object]) -> dict[str, object]:
     """The config's entries for `sizes`; `head_dim` where the config names it or heads do not add up to `hidden`."""
     written: dict[str, object] = dict(sizes.as_dict())
@@ -107,4 +112,5 @@ def heads(config: ModelConfig) -> tuple[Parameter, ...]:
     return (
         *(() if config.tied else readout("lm_head", "vocab", optional=not config.headed)),
         *readout("score", "labels", bias=True),
+        *readout("qa_outputs", "labels", bias=True),
     )

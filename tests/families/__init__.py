@@ -9,14 +9,38 @@ from tests.families.gemma import GEMMA
 from tests.families.gemma2 import GEMMA2
 from tests.families.gemma3_text import GEMMA3_TEXT
 from tests.families.gpt2 import GPT2
+from tests.families.granite import GRANITE
 from tests.families.llama import LLAMA
+from tests.families.mistral import MISTRAL
 from tests.families.modernbert import MODERNBERT
 from tests.families.olmo import OLMO
 from tests.families.olmo2 import OLMO2
+from tests.families.phi3 import PHI3
+from tests.families.qwen2 import QWEN2
+from tests.families.qwen3 import QWEN3
+from tests.families.starcoder2 import STARCODER2
 from tests.families.vit import VIT
 
 FAMILIES: Mapping[str, Family] = {
     family.model_type: family
-    for family in (BERT, DEIT, GEMMA, GEMMA2, GEMMA3_TEXT, GPT2, LLAMA, MODERNBERT, OLMO, OLMO2, VIT)
+    for family in (
+        BERT,
+        DEIT,
+        GEMMA,
+        GEMMA2,
+        GEMMA3_TEXT,
+        GPT2,
+        GRANITE,
+        LLAMA,
+        MISTRAL,
+        MODERNBERT,
+        OLMO,
+        OLMO2,
+        PHI3,
+        QWEN2,
+        QWEN3,
+        STARCODER2,
+        VIT,
+    )
 }
 FAMILY_OF: Mapping[str, Family] = {variant: family for family in FAMILIES.values() for variant in family.variants}
