@@ -120,7 +120,7 @@ class ModelSize(_Closed):
     parameters: int
     weight_bytes: int
     flops_per_token: int
-    """Of one forward pass, matrix products alone (2 per multiply-add)."""
+    """Of one forward pass, matrix products alone (2 per multiply-add); an image's tokens are its patches."""
 
 
 class Candidate(_Closed):

@@ -1,7 +1,7 @@
 """ModernBERT: pre-LN encoder, rotary positions, attention global and local in turn, no norm before the first attention.
 
-Where layers are added the first one stays the first, so that all copies of it have a norm, which has no source; an
-identity block is silent, whatever its norm.
+A copy of the first layer needs a norm that has no source, and starts with a fresh one; in an identity block, which
+is silent, that changes nothing. The first layer itself stays the first in every order.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """ViT: pre-LN encoder of images, whose patches a convolution embeds; no vocabulary, a class token, learned positions.
 
-Checkpoints keep the names that transformers had before version 5, and writes to this day; its modules have newer ones.
+Checkpoints keep the names that transformers had before version 5, and still writes; its modules have newer ones.
 """
 
 from collections.abc import Mapping
