@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from growth.architectures.bert import BERT
 from growth.architectures.deit import DEIT
+from growth.architectures.distilbert import DISTILBERT
 from growth.architectures.gemma import GEMMA
 from growth.architectures.gemma2 import GEMMA2
 from growth.architectures.gemma3_text import GEMMA3_TEXT
@@ -17,6 +18,7 @@ from growth.architectures.olmo2 import OLMO2
 from growth.architectures.phi3 import PHI3
 from growth.architectures.qwen2 import QWEN2
 from growth.architectures.qwen3 import QWEN3
+from growth.architectures.roberta import ROBERTA
 from growth.architectures.starcoder2 import STARCODER2
 from growth.architectures.vit import VIT
 from growth.axes import Architecture
@@ -26,6 +28,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     for family in (
         BERT,
         DEIT,
+        DISTILBERT,
         GEMMA,
         GEMMA2,
         GEMMA3_TEXT,
@@ -39,6 +42,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         PHI3,
         QWEN2,
         QWEN3,
+        ROBERTA,
         STARCODER2,
         VIT,
     )

@@ -5,8 +5,13 @@ from collections.abc import Mapping
 from growth.axes import Architecture, Norm, Parameter, Role, embedding, linear, norm, out, readout
 from growth.config import ModelConfig, Sizes, divide, label_count, read_int
 
+KEYS = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+IGNORED = (r"(^|\.)embeddings\.(position|token_type)_ids$",)
+"""Buffers of old checkpoints that transformers computes by itself."""
 
-def _read_sizes(raw: Mapping[str, object]) -> Sizes:
+
+def read_sizes(raw: Mapping[str, object], **fixed: int) -> Sizes:
+    """Sizes of an encoder like BERT, with `fixed` axes of its own."""
     hidden, heads = read_int(raw, "hidden_size"), read_int(raw, "num_attention_heads")
     return Sizes(
         hidden_size=hidden,
@@ -16,27 +21,23 @@ def _read_sizes(raw: Mapping[str, object]) -> Sizes:
         num_key_value_heads=heads,
         head_dim=divide(hidden, heads, "hidden_size over num_attention_heads"),
         vocab_size=read_int(raw, "vocab_size"),
-        fixed={
-            "positions": read_int(raw, "max_position_embeddings", 512),
-            "types": read_int(raw, "type_vocab_size", 2),
-            "labels": label_count(raw),
-            "next_sentence": 2,
-        },
+        fixed={"types": read_int(raw, "type_vocab_size", 2), "labels": label_count(raw), **fixed},
     )
 
 
-def _write_sizes(sizes: Sizes, _raw: Mapping[str, object]) -> dict[str, object]:
-    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    return {name: getattr(sizes, name) for name in names}
+def write_sizes(sizes: Sizes, _raw: Mapping[str, object]) -> dict[str, object]:
+    """The config's entries for `sizes`."""
+    return {name: getattr(sizes, name) for name in KEYS}
 
 
-def _encoder() -> tuple[Parameter, ...]:
-    block = "bert.encoder.layer.{layer}"
+def encoder(base: str, positions: str = "positions") -> tuple[Parameter, ...]:
+    """Embeddings, blocks and pooler of the model called `base`, whose positions lie along the axis `positions`."""
+    block = f"{base}.encoder.layer.{{layer}}"
     return (
-        embedding("bert.embeddings.word_embeddings", "vocab"),
-        embedding("bert.embeddings.position_embeddings", "positions"),
-        embedding("bert.embeddings.token_type_embeddings", "types"),
-        *norm("bert.embeddings.LayerNorm"),
+        embedding(f"{base}.embeddings.word_embeddings", "vocab"),
+        embedding(f"{base}.embeddings.position_embeddings", positions),
+        embedding(f"{base}.embeddings.token_type_embeddings", "types"),
+        *norm(f"{base}.embeddings.LayerNorm"),
         *linear(f"{block}.attention.self.query", "heads*query_dim", "hidden"),
         *linear(f"{block}.attention.self.key", "heads*head_dim", "hidden"),
         *linear(f"{block}.attention.self.value", "heads*head_dim", "hidden"),
@@ -45,8 +46,12 @@ def _encoder() -> tuple[Parameter, ...]:
         *linear(f"{block}.intermediate.dense", "intermediate", "hidden"),
         *linear(f"{block}.output.dense", "hidden", "intermediate", writes_residual=True),
         *norm(f"{block}.output.LayerNorm"),
-        *linear("bert.pooler.dense", "hidden", "hidden", optional=True),
+        *linear(f"{base}.pooler.dense", "hidden", "hidden", optional=True),
     )
+
+
+def _read_sizes(raw: Mapping[str, object]) -> Sizes:
+    return read_sizes(raw, positions=read_int(raw, "max_position_embeddings", 512), next_sentence=2)
 
 
 def _heads(config: ModelConfig) -> tuple[Parameter, ...]:
@@ -63,7 +68,7 @@ def _heads(config: ModelConfig) -> tuple[Parameter, ...]:
 
 
 def _table(config: ModelConfig) -> tuple[Parameter, ...]:
-    return (*_encoder(), *_heads(config))
+    return (*encoder("bert"), *_heads(config))
 
 
 BERT = Architecture(
@@ -72,10 +77,10 @@ BERT = Architecture(
     norm=Norm("layernorm", "layer_norm_eps", 1e-12, post=True),
     rotary=False,
     read_sizes=_read_sizes,
-    write_sizes=_write_sizes,
+    write_sizes=write_sizes,
     table=_table,
     base_prefix="bert",
-    ignored=(r"(^|\.)embeddings\.(position|token_type)_ids$",),
+    ignored=IGNORED,
     tied_copies={
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",

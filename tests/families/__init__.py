@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tests.families.bert import BERT
 from tests.families.deit import DEIT
+from tests.families.distilbert import DISTILBERT
 from tests.families.family import Family
 from tests.families.gemma import GEMMA
 from tests.families.gemma2 import GEMMA2
@@ -18,6 +19,7 @@ from tests.families.olmo2 import OLMO2
 from tests.families.phi3 import PHI3
 from tests.families.qwen2 import QWEN2
 from tests.families.qwen3 import QWEN3
+from tests.families.roberta import ROBERTA
 from tests.families.starcoder2 import STARCODER2
 from tests.families.vit import VIT
 
@@ -26,6 +28,7 @@ FAMILIES: Mapping[str, Family] = {
     for family in (
         BERT,
         DEIT,
+        DISTILBERT,
         GEMMA,
         GEMMA2,
         GEMMA3_TEXT,
@@ -39,6 +42,7 @@ FAMILIES: Mapping[str, Family] = {
         PHI3,
         QWEN2,
         QWEN3,
+        ROBERTA,
         STARCODER2,
         VIT,
     )
