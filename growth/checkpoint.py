@@ -35,10 +35,17 @@ class CheckpointReader:
         self._folder = folder
         self._tensors = tensors
         self._buffers = Buffers()
+        self._last: tuple[str, Tensor] | None = None
 
     def tensor(self, name: str) -> Tensor:
-        """The tensor `name` as it is stored, on the CPU; not to be written to."""
-        info = self._tensors[name]
+        """The tensor `name` as it is stored, on the CPU; not to be written to. The last one is kept: ask in a row."""
+        if self._last is None or self._last[0] != name:
+            # Let go first, so that its memory can be used again.
+            self._last = None
+            self._last = name, self._read(self._tensors[name], name)
+        return self._last[1]
+
+    def _read(self, info: TensorInfo, name: str) -> Tensor:
         if not prod(info.shape):
             return torch.empty(info.shape, dtype=TORCH_DTYPES[info.dtype])
         buffer = self._buffers.lend(info.nbytes)

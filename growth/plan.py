@@ -5,7 +5,7 @@ the same plan again.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal, Protocol, TypeVar, get_args
@@ -148,7 +148,7 @@ def make_plan(
     if unties(source, built.operator):
         matched = untied(source, matched)
     grown = source.replaced(sizes, **_config_changes(source, built, written))
-    target_tensors = tuple(_target_tensors(grown, matched.rows, written))
+    target_tensors = tuple(_target_tensors(grown, matched.rows, written, built.order))
     return GrowthPlan(
         source=source,
         target=grown,
@@ -227,7 +227,9 @@ def _config_changes(source: ModelConfig, built: Built, dtype: Dtype) -> dict[str
     return changes
 
 
-def _target_tensors(target: ModelConfig, rows: Container[str], dtype: Dtype) -> Iterable[TargetTensor]:
+def _target_tensors(
+    target: ModelConfig, rows: Container[str], dtype: Dtype, order: Sequence[int]
+) -> Iterable[TargetTensor]:
     sizes = axis_sizes(target.sizes)
 
     def tensor(row: Parameter, layer: int | None) -> TargetTensor:
@@ -237,9 +239,19 @@ def _target_tensors(target: ModelConfig, rows: Container[str], dtype: Dtype) -> 
     table = [row for row in target.architecture.table(target) if row.name in rows]
     first_layered = next((i for i, row in enumerate(table) if row.layered), len(table))
     yield from (tensor(row, None) for row in table[:first_layered])
-    for layer in range(target.sizes.num_hidden_layers):
-        yield from (tensor(row, layer) for row in table if row.layered and layer not in row.absent_layers)
+    # Copies of one tensor are written side by side, so that each tensor of the source is read once.
+    for layers in _copies(order):
+        for row in table:
+            yield from (tensor(row, layer) for layer in layers if row.layered and layer not in row.absent_layers)
     yield from (tensor(row, None) for row in table[first_layered:] if not row.layered)
+
+
+def _copies(order: Sequence[int]) -> Iterable[Sequence[int]]:
+    """The target's layers that copy one layer of the source, for each of them; `order` tells which a layer copies."""
+    groups: dict[int, list[int]] = {}
+    for layer, source in enumerate(order):
+        groups.setdefault(source, []).append(layer)
+    return groups.values()
 
 
 def split_shards(tensors: Iterable[Sized], max_shard_bytes: int) -> tuple[tuple[Sized, ...], ...]:
