@@ -19,6 +19,7 @@ from growth.operators.maps import AxisMap, LinearMap, Selection, map_name
 from growth.operators.operator import DepthMap, DepthMatrix, GrowthOperator, NoiseKind
 from growth.pending import Copies, Pending, cast
 from growth.residual import Fetch, Residual, draw_residual, initial_rows, new_units, rows_per_block
+from growth.threads import one_thread
 
 Draw = Callable[[Parameter, int | None, Fetch], Residual | None]
 """The seeded residual of a target tensor, or None where it has none."""
@@ -60,7 +61,9 @@ class Grower:
         shape = parameter.shape(self._target_sizes)
         rows, step = self._rows(parameter, layer, fetch, dtype), rows_per_block(shape)
         for start in range(0, shape[0], step):
-            yield rows(start, min(shape[0], start + step))
+            with one_thread():
+                block = rows(start, min(shape[0], start + step))
+            yield block
 
     def _rows(self, parameter: Parameter, layer: int | None, fetch: Fetch, dtype: torch.dtype | None) -> _Rows:
         operator, shape = self._operator, parameter.shape(self._target_sizes)
