@@ -5,7 +5,7 @@ from storage.side_hash import SideHash
 from storage.side_sync import SideSync
 from storage.sized_writer import SizedWriter
 from storage.store import WrittenObject
-from storage.temporary_file import TemporaryFile, etag_of
+from storage.temporary_file import TemporaryFile
 from storage.uri import Uri
 
 
@@ -30,8 +30,8 @@ class LocalWriter(SizedWriter):
     def _finish(self) -> WrittenObject:
         with file_errors(self._uri):
             self._syncing.finish()
-            written = self._file.commit()
-        return WrittenObject(self._uri, self._size, self._hash.hexdigest(), etag_of(written))
+            self._file.commit()
+        return WrittenObject(self._uri, self._size, self._hash.hexdigest())
 
     def _discard(self) -> None:
         self._hash.stop()

@@ -63,25 +63,28 @@ def put_whole(client: "S3Client", uri: Uri, body: bytes | bytearray, *, if_absen
         answer = client.put_object(**request)
         return ObjectInfo(uri, len(body), bare_etag(answer["ETag"]), _answered_at(answer))
 
-    return _settled(client, uri, write_id, put, if_absent=if_absent)
+    written = _settled(client, uri, write_id, put, if_absent=if_absent)
+    assert written is not None
+    return written
 
 
 def complete(
     client: "S3Client", uri: Uri, upload_id: str, parts: Sequence["CompletedPartTypeDef"], write_id: str
-) -> ObjectInfo:
-    """Completes a multipart upload that was created with `write_id` in its metadata."""
+) -> None:
+    """Completes a multipart upload that was created with `write_id` in its metadata.
 
-    def complete_and_look() -> ObjectInfo:
+    The object is not looked at: its parts are named by their etags, and some stores read a whole object to show it.
+    """
+
+    def complete_upload() -> None:
         client.complete_multipart_upload(**place(uri), UploadId=upload_id, MultipartUpload={"Parts": parts})
-        # Not every store answers with the etag that it will show from now on.
-        return look(client, uri).info
 
-    return _settled(client, uri, write_id, complete_and_look, if_absent=False)
+    _settled(client, uri, write_id, complete_upload, if_absent=False)
 
 
 def _settled(
-    client: "S3Client", uri: Uri, write_id: str, write: Callable[[], ObjectInfo], *, if_absent: bool
-) -> ObjectInfo:
+    client: "S3Client", uri: Uri, write_id: str, write: Callable[[], ObjectInfo | None], *, if_absent: bool
+) -> ObjectInfo | None:
     try:
         with storage_errors(uri):
             return write()

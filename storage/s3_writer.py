@@ -16,7 +16,7 @@ from storage.s3_errors import storage_errors
 from storage.settings import MIB, S3Settings
 from storage.side_hash import SideHash
 from storage.sized_writer import SizedWriter
-from storage.store import ObjectInfo, WrittenObject
+from storage.store import WrittenObject
 from storage.uri import Uri
 
 if TYPE_CHECKING:
@@ -62,12 +62,11 @@ class S3Writer(SizedWriter):
             view = view[len(piece) :]
 
     def _finish(self) -> WrittenObject:
-        info = self._put() if self._size <= self._part_bytes else self._complete()
-        if info.size != self._size:
-            raise StorageError(
-                f"The store shows {info.size} bytes of {self._uri}, but {self._size} were sent: try again."
-            )
-        written = WrittenObject(self._uri, self._size, self._hash.hexdigest(), info.etag)
+        if self._size <= self._part_bytes:
+            self._put()
+        else:
+            self._complete()
+        written = WrittenObject(self._uri, self._size, self._hash.hexdigest())
         self._release()
         return written
 
@@ -90,16 +89,16 @@ class S3Writer(SizedWriter):
         self._in_flight.clear()
         self._buffer = bytearray()
 
-    def _put(self) -> ObjectInfo:
+    def _put(self) -> None:
         self._hash.update(self._buffer)
-        return put_whole(self._client, self._uri, self._buffer, if_absent=False)
+        put_whole(self._client, self._uri, self._buffer, if_absent=False)
 
-    def _complete(self) -> ObjectInfo:
+    def _complete(self) -> None:
         self._send_part()
         while self._in_flight:
             self._in_flight.popleft().result()
         parts = [self._sent[number] for number in sorted(self._sent)]
-        return complete(self._client, self._uri, self._open_upload(), parts, self._write_id)
+        complete(self._client, self._uri, self._open_upload(), parts, self._write_id)
 
     def _next_part(self) -> None:
         self._send_part()

@@ -28,7 +28,6 @@ class WrittenObject:
     uri: Uri
     size: int
     sha256: str
-    etag: str
 
 
 class ObjectWriter(Protocol):

@@ -55,7 +55,7 @@ LARGE = Case(
 )
 
 
-def write_source(case: Case, folder: Path) -> Uri:
+def write_source(case: Case, folder: Path, max_shard_size: str = "100GB") -> Uri:
     """The checkpoint to grow, written by transformers."""
     hidden, intermediate, layers, heads, vocabulary = case.source
     config = LlamaConfig(
@@ -67,7 +67,7 @@ def write_source(case: Case, folder: Path) -> Uri:
     )
     model = LlamaForCausalLM(config)
     nn.Module.to(model, torch.bfloat16)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, max_shard_size=max_shard_size)
     return Uri.parse(folder.resolve().as_uri())
 
 

@@ -29,7 +29,7 @@ TIED, UNTIED = {"tie_word_embeddings": True}, {"tie_word_embeddings": False}
 def verified(stages: Stages, written: Path, *, corpus: bool = True) -> Verification:
     """The stage, on shards that are told without an index, as a job has them before its commit."""
     shards = [
-        WrittenObject(Uri.parse(f"file://{file}"), file.stat().st_size, "", "")
+        WrittenObject(Uri.parse(f"file://{file}"), file.stat().st_size, "")
         for file in sorted(written.glob("*.safetensors"))
     ]
     reader = written_reader(Folder(Storage(), Uri.parse(f"file://{written}")), shards)
