@@ -82,7 +82,7 @@ class Grower:
     def _with_absent(self, parameter: Parameter, fetch: Fetch) -> Fetch:
         if not parameter.absent_layers:
             return fetch
-        initial = 1.0 - self._target.architecture.norm.gain_offset if parameter.role is Role.NORM_GAIN else 0.0
+        initial = 1.0 - self._target.norm.gain_offset if parameter.role is Role.NORM_GAIN else 0.0
         absent = torch.full(parameter.shape(self._source_sizes), initial)
         return lambda layer: absent if layer in parameter.absent_layers else fetch(layer)
 
@@ -136,7 +136,7 @@ class Grower:
     def _grow_gain(self, parameter: Parameter, axis_map: Callable[[str], AxisMap | None], tensor: Tensor) -> Tensor:
         """What acts is the stored gain plus the family's offset, so that sum is what grows."""
         (dim,) = parameter.dims
-        offset = self._target.architecture.norm.gain_offset
+        offset = self._target.norm.gain_offset
         grown = self._grow_stored_gain(parameter, axis_map, tensor)
         if offset:
             # Zero where gains are but copied: those keep every bit.

@@ -154,14 +154,17 @@ class Architecture:
     """What the forward pass reads."""
     tied_by_default: bool = False
     """What transformers takes where the config has no `tie_word_embeddings`."""
+    initializer_range_key: str = "initializer_range"
     initializer_range_default: float = 0.02
-    """What transformers takes where the config has no `initializer_range`."""
+    """What transformers takes where the config has no such key."""
     embedding_scale: Callable[[Sizes], float] = lambda _: 1.0
     """What the forward pass multiplies token embeddings by, where that depends on a size: Gemma's sqrt(hidden)."""
     readout_scale: Callable[[Sizes], float] = lambda _: 1.0
     """What it multiplies the input of a tied head by, where that depends on a size: T5's hidden**-0.5."""
     layer_lists: Callable[[Mapping[str, object]], Mapping[str, Sequence[object]]] = lambda _: {}
     """Config entries with one value for each layer, defaults written out; they grow with the layers."""
+    choose_norm: Callable[[Mapping[str, object]], Norm] | None = None
+    """Where configs of the family differ in it, the norm of one config; `norm` is that of most."""
     padding_refusal: str = ""
     """Why `hidden` can't be padded exactly, so that whole multiples alone are; empty where it can."""
     equal_heads_refusal: str = ""

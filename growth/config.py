@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from growth.errors import InvalidConfig, UnknownArchitecture
 
 if TYPE_CHECKING:
-    from growth.axes import Architecture
+    from growth.axes import Architecture, Norm
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_SIZE = 1 << 24
@@ -119,9 +119,15 @@ class ModelConfig:
         return bool(self.raw.get("tie_word_embeddings", self.architecture.tied_by_default))
 
     @property
+    def norm(self) -> "Norm":
+        """The normalisation of the residual stream."""
+        choose = self.architecture.choose_norm
+        return self.architecture.norm if choose is None else choose(self.raw)
+
+    @property
     def epsilon(self) -> float:
         """Of the norms."""
-        norm = self.architecture.norm
+        norm = self.norm
         value = self.raw.get(norm.epsilon_key, norm.epsilon_default)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
             raise InvalidConfig(f"config.json has {norm.epsilon_key} {value!r}; it must be a number below 1.")
@@ -130,9 +136,10 @@ class ModelConfig:
     @property
     def initializer_range(self) -> float:
         """Standard deviation of fresh weights."""
-        value = self.raw.get("initializer_range", self.architecture.initializer_range_default)
+        key = self.architecture.initializer_range_key
+        value = self.raw.get(key, self.architecture.initializer_range_default)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 10:
-            raise InvalidConfig(f"config.json has initializer_range {value!r}; it must be a positive number.")
+            raise InvalidConfig(f"config.json has {key} {value!r}; it must be a positive number.")
         return float(value)
 
     def replaced(self, sizes: Sizes, **changes: object) -> "ModelConfig":

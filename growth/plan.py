@@ -219,7 +219,7 @@ def _config_changes(source: ModelConfig, built: Built, dtype: Dtype) -> dict[str
     changes: dict[str, object] = {key: dtype for key in ("dtype", "torch_dtype") if key in source.raw}
     changes = changes or {"dtype": dtype}
     if built.operator.epsilon_scale != 1.0:
-        changes[source.architecture.norm.epsilon_key] = source.epsilon * built.operator.epsilon_scale
+        changes[source.norm.epsilon_key] = source.epsilon * built.operator.epsilon_scale
     for key, values in source.architecture.layer_lists(source.raw).items():
         changes[key] = [values[layer] for layer in built.order]
     if unties(source, built.operator):

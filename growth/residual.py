@@ -77,7 +77,7 @@ def initial_rows(
     if parameter.role in _MATRICES:
         scale = target.initializer_range * parameter.init_std
         return Residual(lambda start, stop: _normal(noise, parameter, layer, shape, start, stop) * scale)
-    value = 1.0 - target.architecture.norm.gain_offset if parameter.role is Role.NORM_GAIN else 0.0
+    value = 1.0 - target.norm.gain_offset if parameter.role is Role.NORM_GAIN else 0.0
     return Residual.of(torch.full(shape, value))
 
 

@@ -9,12 +9,15 @@ from growth.architectures.gemma import GEMMA
 from growth.architectures.gemma2 import GEMMA2
 from growth.architectures.gemma3_text import GEMMA3_TEXT
 from growth.architectures.gpt2 import GPT2
+from growth.architectures.gpt_neox import GPT_NEOX
 from growth.architectures.granite import GRANITE
 from growth.architectures.llama import LLAMA
 from growth.architectures.mistral import MISTRAL
 from growth.architectures.modernbert import MODERNBERT
 from growth.architectures.olmo import OLMO
 from growth.architectures.olmo2 import OLMO2
+from growth.architectures.opt import OPT
+from growth.architectures.phi import PHI
 from growth.architectures.phi3 import PHI3
 from growth.architectures.qwen2 import QWEN2
 from growth.architectures.qwen3 import QWEN3
@@ -33,12 +36,15 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         GEMMA2,
         GEMMA3_TEXT,
         GPT2,
+        GPT_NEOX,
         GRANITE,
         LLAMA,
         MISTRAL,
         MODERNBERT,
         OLMO,
         OLMO2,
+        OPT,
+        PHI,
         PHI3,
         QWEN2,
         QWEN3,

@@ -7,7 +7,8 @@ from growth.axes import Architecture, Norm, Parameter, linear
 from growth.config import ModelConfig, Sizes
 
 
-def _write_sizes(sizes: Sizes, _raw: Mapping[str, object]) -> dict[str, object]:
+def write_sizes(sizes: Sizes, _raw: Mapping[str, object]) -> dict[str, object]:
+    """The config's entries for `sizes`; none for `head_dim`."""
     # The frequencies of long contexts are checked against hidden_size over the heads.
     return {name: size for name, size in sizes.as_dict().items() if name != "head_dim"}
 
@@ -30,7 +31,7 @@ PHI3 = Architecture(
     norm=Norm("rmsnorm", "rms_norm_eps", 1e-5),
     rotary=True,
     read_sizes=decoder.read_sizes,
-    write_sizes=_write_sizes,
+    write_sizes=write_sizes,
     table=_table,
     base_prefix=decoder.BASE,
     ignored=decoder.FREQUENCIES,

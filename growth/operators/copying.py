@@ -66,11 +66,11 @@ def exact_width(
     if not padding_allowed:
         raise stream.refuse_ratio(growth, method, "copies are exact at whole multiples alone")
     family = growth.source.architecture
-    if family.norm.post:
+    if growth.source.norm.post:
         raise stream.refuse_ratio(growth, method, "post-LN blocks allow whole multiples alone")
     if family.padding_refusal:
         raise stream.refuse_ratio(growth, method, family.padding_refusal)
-    if family.norm.bare and growth.source.headless:
+    if growth.source.norm.bare and growth.source.headless:
         reason = "the last norm has no gain, so that padding would change the scale of the hidden states"
         raise stream.refuse_ratio(growth, method, reason)
     width = stream.padding(growth)

@@ -64,7 +64,7 @@ class Identity(DepthMethod):
     paper = "LLaMA-Pro (arXiv 2401.02415), LEMON (arXiv 2310.07999)"
 
     def deepen(self, source_layers: int, target_layers: int, growth: Growth) -> Depth:
-        if growth.source.architecture.norm.post:
+        if growth.source.norm.post:
             raise ImpossibleTarget(
                 f"Blocks of {growth.source.architecture.model_type} normalise the residual stream itself (post-LN), so "
                 "an added layer can't be an identity block.",

@@ -22,19 +22,20 @@ def padding(growth: Growth) -> Width:
 
     The gain makes up for the smaller variance, `sqrt(S/T)`, the config's epsilon shrinks by S/T; new columns of what
     reads the stream are free. Exact at any ratio for pre-norm blocks. Source: LEMON (arXiv 2310.07999), section 4.
-    Under a bare norm the stream itself makes up for it: what writes it is multiplied by `sqrt(T/S)`, which leaves the
-    variance as it was, and what reads the norm's output is divided by that.
+    Where no config changes the epsilon, the stream itself makes up for it: what writes it is multiplied by `sqrt(T/S)`,
+    which leaves the variance as it was. The gain takes that back, or what reads the norm's output if it is bare.
     """
     source, target = growth.axis("hidden")
-    norm = growth.source.architecture.norm
+    norm = growth.source.norm
     old, fresh = tuple(range(source)), target - source
     blind = Selection.of((*old, *[ZERO] * fresh), source)
     mean = Selection.of((*old, *[MEAN] * fresh), source)
-    louder = sqrt(target / source) if norm.bare else 1.0
+    louder = 1.0 if norm.epsilon_key else sqrt(target / source)
+    heard = louder if norm.bare else 1.0
     hidden = AxisMap(
         expand=(mean if norm.kind == "layernorm" else blind).scaled(louder),
-        contract=blind.scaled(1 / louder),
-        seen=blind.scaled(louder),
+        contract=blind.scaled(1 / heard),
+        seen=blind.scaled(heard),
         gain=mean.scaled(sqrt(source / target)),
         new=(False,) * source + (True,) * fresh,
     )
@@ -42,8 +43,8 @@ def padding(growth: Growth) -> Width:
     return Width(
         {"hidden": hidden},
         exact=True,
-        readout_scale=louder**-2,
-        epsilon_scale=1.0 if norm.bare else source / target,
+        readout_scale=1 / (louder * heard),
+        epsilon_scale=source / target if norm.epsilon_key else 1.0,
         padded=True,
         notes=(note,),
     )

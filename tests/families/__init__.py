@@ -10,12 +10,15 @@ from tests.families.gemma import GEMMA
 from tests.families.gemma2 import GEMMA2
 from tests.families.gemma3_text import GEMMA3_TEXT
 from tests.families.gpt2 import GPT2
+from tests.families.gpt_neox import GPT_NEOX
 from tests.families.granite import GRANITE
 from tests.families.llama import LLAMA
 from tests.families.mistral import MISTRAL
 from tests.families.modernbert import MODERNBERT
 from tests.families.olmo import OLMO
 from tests.families.olmo2 import OLMO2
+from tests.families.opt import OPT, OPT_POST
+from tests.families.phi import PHI
 from tests.families.phi3 import PHI3
 from tests.families.qwen2 import QWEN2
 from tests.families.qwen3 import QWEN3
@@ -24,7 +27,7 @@ from tests.families.starcoder2 import STARCODER2
 from tests.families.vit import VIT
 
 FAMILIES: Mapping[str, Family] = {
-    family.model_type: family
+    family.name or family.model_type: family
     for family in (
         BERT,
         DEIT,
@@ -33,12 +36,16 @@ FAMILIES: Mapping[str, Family] = {
         GEMMA2,
         GEMMA3_TEXT,
         GPT2,
+        GPT_NEOX,
         GRANITE,
         LLAMA,
         MISTRAL,
         MODERNBERT,
         OLMO,
         OLMO2,
+        OPT,
+        OPT_POST,
+        PHI,
         PHI3,
         QWEN2,
         QWEN3,

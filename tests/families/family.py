@@ -107,6 +107,8 @@ class Family:
     """Whether padding of `hidden` can be exact."""
     deepens: bool = True
     """Whether a block can be an identity."""
+    name: str = ""
+    """Its own, where several have one `model_type`."""
     equal_heads: bool = False
     """Whether every head must have equally many copies."""
 

@@ -11,9 +11,9 @@ from tests.families import FAMILIES
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_defaults_are_those_of_transformers(family: str) -> None:
-    raw: dict[str, Any] = {**FAMILIES[family].odd, "model_type": family}
+    raw: dict[str, Any] = {**FAMILIES[family].odd, "model_type": FAMILIES[family].model_type}
     config, stock = ModelConfig.from_dict(raw), transformers.AutoConfig.for_model(**raw)
     key = config.architecture.norm.epsilon_key
     assert config.tied == getattr(stock, "tie_word_embeddings", False)
     assert not key or config.epsilon == getattr(stock, key)
-    assert config.initializer_range == getattr(stock, "initializer_range", config.initializer_range)
+    assert config.initializer_range == getattr(stock, config.architecture.initializer_range_key)
