@@ -89,6 +89,8 @@ class Parameter:
     """A norm whose output meets the tied embedding: here copies of a unit must not be counted twice."""
     optional: bool = False
     """Stock transformers loads the model without it, or a class of the family lacks it."""
+    share: float = 1.0
+    """Of the tokens that meet it."""
     init_std: float = 1.0
     """Of a fresh matrix, in units of the config's `initializer_range`; gains start at 1, biases at 0."""
 
@@ -125,6 +127,22 @@ class Norm:
 
 
 @dataclass(frozen=True, slots=True)
+class Upcycling:
+    """How a dense model becomes a mixture of experts of this family, whose experts are copies of its MLP."""
+
+    dense: tuple[str, ...]
+    """`model_type` of the families that it can be made from."""
+    experts_per_token: int
+    """How many experts a token meets where the request does not say."""
+    config: Callable[["ModelConfig", int, int], dict[str, object]]
+    """(dense config, experts, experts for each token) -> the config.json of the mixture, or ImpossibleTarget."""
+    copied: tuple[tuple[str, str], ...]
+    """Rows of the mixture -> the dense model's row that they copy: regular expression, replacement."""
+    router: str
+    """The row that has no source: it is drawn afresh, and what it draws matters not while all experts are equal."""
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """A family of models: its table, and how its config.json names the sizes."""
 
@@ -139,6 +157,8 @@ class Architecture:
     """Every parameter that a class of the family may have, for this config."""
     base_prefix: str
     """Name of the base model inside the headed classes: checkpoints may carry it or not."""
+    class_prefixes: Mapping[str, str] = field(default_factory=dict)
+    """Classes that have another name for the base model -> that name."""
     ignored: tuple[str, ...] = ()
     """Regular expressions of buffers that old checkpoints carry and stock transformers ignores."""
     tied_copies: Mapping[str, str] = field(default_factory=dict)
@@ -163,6 +183,10 @@ class Architecture:
     """What it multiplies the input of a tied head by, where that depends on a size: T5's hidden**-0.5."""
     layer_lists: Callable[[Mapping[str, object]], Mapping[str, Sequence[object]]] = lambda _: {}
     """Config entries with one value for each layer, defaults written out; they grow with the layers."""
+    fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tensors that modules hold for all experts together -> those of one `{expert}`, whose rows follow each other."""
+    upcycling: Upcycling | None = None
+    """How dense models become members of the family."""
     choose_norm: Callable[[Mapping[str, object]], Norm] | None = None
     """Where configs of the family differ in it, the norm of one config; `norm` is that of most."""
     padding_refusal: str = ""

@@ -104,6 +104,11 @@ class ModelConfig:
         return ""
 
     @property
+    def base_prefix(self) -> str:
+        """Name of the base model inside this class."""
+        return self.architecture.class_prefixes.get(self.model_class, self.architecture.base_prefix)
+
+    @property
     def headed(self) -> bool:
         """Whether this class computes token logits."""
         return self.model_class in self.architecture.headed_classes

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from growth.ahead import ahead
 from growth.apply import Grower
-from growth.axes import Parameter
+from growth.axes import Parameter, axis_sizes
 from growth.checkpoint import CheckpointReader, Planned, raw_bytes, shard_header
 from growth.errors import InvalidCheckpoint
 from growth.operators.operator import GrowthOperator
 from growth.plan import Dtype, GrowthPlan, TargetTensor
-from growth.residual import Fetch
+from growth.residual import Fetch, drawn_tensor
 
 Written = TypeVar("Written", covariant=True)
 TensorPlan = TypeVar("TensorPlan", bound=Planned)
@@ -117,8 +117,16 @@ def source_fetch(plan: GrowthPlan, reader: CheckpointReader, parameter: Paramete
     def fetch(layer: int | None) -> Tensor:
         if layer not in last:
             last.clear()
-            info = plan.source_tensors[parameter.tensor_name(layer)]
-            last[layer] = reader.tensor(info.name).to(device)
+            last[layer] = _source_tensor(plan, reader, parameter, layer).to(device)
         return last[layer]
 
     return fetch
+
+
+def _source_tensor(plan: GrowthPlan, reader: CheckpointReader, parameter: Parameter, layer: int | None) -> Tensor:
+    name = parameter.tensor_name(layer)
+    if name in plan.source_tensors:
+        return reader.tensor(plan.source_tensors[name].name)
+    # A router, which no dense model has.
+    shape = parameter.shape({**axis_sizes(plan.target.sizes), **axis_sizes(plan.source.sizes)})
+    return drawn_tensor(plan.seed, name, shape) * plan.target.initializer_range

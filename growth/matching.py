@@ -70,7 +70,7 @@ def renamed(architecture: Architecture, name: str) -> str:
 def canonical_name(source: ModelConfig, rows: set[str], name: str) -> str:
     """The table's name of a tensor: renamed from old names, the base model's prefix added where it is missing."""
     name = renamed(source.architecture, name)
-    prefixed = f"{source.architecture.base_prefix}.{name}"
+    prefixed = f"{source.base_prefix}.{name}"
     template = re.sub(r"\.\d+\.", ".{layer}.", prefixed, count=1)
     return prefixed if prefixed in rows or template in rows else name
 

@@ -21,6 +21,7 @@ from growth.operators.operator import GrowthOperator
 from growth.operators.selection import Selection
 from growth.target import resolve_target
 from growth.untying import untied, unties
+from growth.upcycling import asked_experts, upcycled
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
@@ -144,10 +145,18 @@ def make_plan(
         )
     matched = match_tensors(source, tensors)
     written = dtype or _dominant_dtype(tensors)
-    sizes, built = _reach(source, matched.rows, target, method, seed)
+    experts, dense_target = asked_experts(source, target)
+    if method.fits and (experts or source.architecture.fused):
+        raise InvalidMethod(
+            f"Method {method.name!r} can't fit a mixture of experts, whose module holds all experts in one tensor.",
+            hint="Grow it by a closed-form method.",
+        )
+    sizes, built = _reach(source, matched.rows, dense_target, method, seed)
     if unties(source, built.operator):
         matched = untied(source, matched)
     grown = source.replaced(sizes, **_config_changes(source, built, written))
+    if experts:
+        grown, matched = upcycled(source, grown, matched, experts)
     target_tensors = tuple(_target_tensors(grown, matched.rows, written, built.order))
     return GrowthPlan(
         source=source,
@@ -283,6 +292,6 @@ def _flops_per_token(config: ModelConfig) -> int:
     total = 0
     for parameter in config.architecture.table(config):
         if parameter.role is Role.LINEAR and not parameter.optional:
-            total += 2 * prod(parameter.shape(sizes)) * (layers if parameter.layered else 1)
+            total += round(2 * prod(parameter.shape(sizes)) * parameter.share) * (layers if parameter.layered else 1)
     head = 2 * config.sizes.vocab_size * config.sizes.hidden_size if config.headed else 0
     return total + head

@@ -40,6 +40,11 @@ class Residual:
         return cls(lambda start, stop: tensor[start:stop])
 
 
+def drawn_tensor(seed: int, name: str, shape: tuple[int, ...]) -> Tensor:
+    """The tensor `name` of independent normal numbers, a standard deviation of 1; `seed` and name tell every bit."""
+    return _normal_block(f"{seed}/{name}", shape)
+
+
 def rows_per_block(shape: Sequence[int]) -> int:
     """Rows of a tensor that are drawn, computed and written together: few enough to stay in a processor's cache."""
     return max(1, _BLOCK // max(1, prod(shape[1:])))

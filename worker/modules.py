@@ -1,5 +1,6 @@
 """Stock transformers models for a config: built without random initialisation, filled tensor by tensor."""
 
+import re
 from collections.abc import Callable, Iterable
 
 import torch
@@ -16,6 +17,7 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
+from growth.axes import LAYER
 from growth.config import ModelConfig
 from growth.matching import parameter_names
 
@@ -34,6 +36,9 @@ def build_module(config: ModelConfig, *, device: str = "cpu") -> nn.Module:
     No code but that of the installed transformers runs: `auto_map` is never looked at.
     """
     raw = {key: value for key, value in config.raw.items() if key not in ("auto_map", "model_type")}
+    if config.architecture.fused:
+        # The faster ways to compute experts take no sizes but multiples of 16 bytes.
+        raw["experts_implementation"] = "eager"
     stock = AutoConfig.for_model(config.architecture.model_type, **raw)
     kind = _HEADED[config.architecture.objective] if config.headed else AutoModel
     with no_init_weights():
@@ -55,8 +60,20 @@ def fill_module(module: nn.Module, config: ModelConfig, names: Iterable[str], re
     known = parameter_names(config, parameters)
     filled = {parameters[name].data_ptr() for name in parameters if known[name] in stored}
     for name, parameter in parameters.items():
-        if known[name] in stored:
+        if fused := _fused(config, known[name]):
+            for expert, weights in enumerate(parameter.data):
+                weights.copy_(torch.cat([read(part.format(expert=expert)) for part in fused]))
+        elif known[name] in stored:
             parameter.data.copy_(read(known[name]))
         elif parameter.data_ptr() not in filled:
             assert known[name] in optional, f"no tensor for {name}"
             parameter.data.zero_()
+
+
+def _fused(config: ModelConfig, name: str) -> list[str]:
+    """The tensors of one `{expert}` that the module's tensor `name` holds for all; none where it is an ordinary one."""
+    layer = re.search(r"\.(\d+)\.", name)
+    if layer is None:
+        return []
+    template = name.replace(layer[0], f".{LAYER}.", 1)
+    return [part.replace(LAYER, layer[1]) for part in config.architecture.fused.get(template, ())]

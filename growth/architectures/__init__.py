@@ -13,6 +13,7 @@ from growth.architectures.gpt_neox import GPT_NEOX
 from growth.architectures.granite import GRANITE
 from growth.architectures.llama import LLAMA
 from growth.architectures.mistral import MISTRAL
+from growth.architectures.mixtral import MIXTRAL
 from growth.architectures.modernbert import MODERNBERT
 from growth.architectures.olmo import OLMO
 from growth.architectures.olmo2 import OLMO2
@@ -21,6 +22,7 @@ from growth.architectures.phi import PHI
 from growth.architectures.phi3 import PHI3
 from growth.architectures.qwen2 import QWEN2
 from growth.architectures.qwen3 import QWEN3
+from growth.architectures.qwen3_moe import QWEN3_MOE
 from growth.architectures.roberta import ROBERTA
 from growth.architectures.starcoder2 import STARCODER2
 from growth.architectures.vit import VIT
@@ -40,6 +42,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         GRANITE,
         LLAMA,
         MISTRAL,
+        MIXTRAL,
         MODERNBERT,
         OLMO,
         OLMO2,
@@ -48,6 +51,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         PHI3,
         QWEN2,
         QWEN3,
+        QWEN3_MOE,
         ROBERTA,
         STARCODER2,
         VIT,

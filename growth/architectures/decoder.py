@@ -1,6 +1,8 @@
 """What most decoders share: their sizes under the usual keys, grouped attention, a gated MLP, and the two ends."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from growth.axes import Parameter, embedding, linear, norm, readout
 from growth.config import ModelConfig, Sizes, divide, label_count, read_int
@@ -30,7 +32,7 @@ def read_sizes(raw: Mapping[str, object], kv_heads: int | None = None, head_dim:
         num_key_value_heads=grouped,
         head_dim=named or divide(hidden, heads, "hidden_size over num_attention_heads"),
         vocab_size=read_int(raw, "vocab_size"),
-        fixed={"labels": label_count(raw)},
+        fixed={"labels": label_count(raw), "span": 2},
     )
 
 
@@ -58,6 +60,11 @@ def layer_types(raw: Mapping[str, object], default: Callable[[int], str]) -> Seq
     if not isinstance(listed, list) or len(listed) != layers:
         raise InvalidConfig(f"config.json must list one of layer_types for each of its {layers} layers.")
     return listed
+
+
+def listed_layers(raw: Mapping[str, object]) -> Mapping[str, Sequence[object]]:
+    """Layer types that a config lists though its family never asks for them; transformers still counts them."""
+    return {"layer_types": layer_types(raw, str)} if raw.get("layer_types") is not None else {}
 
 
 def attention(
@@ -112,5 +119,10 @@ def heads(config: ModelConfig) -> tuple[Parameter, ...]:
     return (
         *(() if config.tied else readout("lm_head", "vocab", optional=not config.headed)),
         *readout("score", "labels", bias=True),
-        *readout("qa_outputs", "labels", bias=True),
+        *readout("qa_outputs", "span", bias=True),
     )
+
+
+def named_for(config: ModelConfig, rows: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    """`rows` under the names that the config's class has for them, where the family has `class_prefixes`."""
+    return tuple(replace(row, name=re.sub(rf"^{BASE}\.", f"{config.base_prefix}.", row.name)) for row in rows)

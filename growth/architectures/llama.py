@@ -6,12 +6,13 @@ from growth.config import ModelConfig
 
 
 def _table(config: ModelConfig) -> tuple[Parameter, ...]:
-    return (
+    rows = (
         *decoder.ends(config),
         *decoder.pre_norms(),
         *decoder.attention(bias=bool(config.raw.get("attention_bias"))),
         *decoder.gated_mlp(bias=bool(config.raw.get("mlp_bias"))),
     )
+    return decoder.named_for(config, rows)
 
 
 LLAMA = Architecture(
@@ -23,6 +24,7 @@ LLAMA = Architecture(
     write_sizes=decoder.write_sizes,
     table=_table,
     base_prefix=decoder.BASE,
+    class_prefixes={"LlamaForQuestionAnswering": "transformer"},
     ignored=decoder.FREQUENCIES,
     tied_copies=decoder.TIED_HEAD,
     headed_classes=frozenset({"LlamaForCausalLM"}),

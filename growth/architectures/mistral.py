@@ -8,6 +8,7 @@ from growth.config import ModelConfig, Sizes
 
 
 def _read_sizes(raw: Mapping[str, object]) -> Sizes:
+    decoder.listed_layers(raw)
     return decoder.read_sizes(raw, kv_heads=decoder.missing_kv_heads(raw, 8))
 
 
@@ -27,4 +28,5 @@ MISTRAL = Architecture(
     ignored=decoder.FREQUENCIES,
     tied_copies=decoder.TIED_HEAD,
     headed_classes=frozenset({"MistralForCausalLM"}),
+    layer_lists=decoder.listed_layers,
 )

@@ -25,7 +25,8 @@ def _read_sizes(raw: Mapping[str, object]) -> Sizes:
 
 def _table(config: ModelConfig) -> tuple[Parameter, ...]:
     attention = decoder.attention(bias=True, output_bias=False)
-    return (*decoder.ends(config), *decoder.pre_norms(), *attention, *decoder.gated_mlp())
+    rows = (*decoder.ends(config), *decoder.pre_norms(), *attention, *decoder.gated_mlp())
+    return decoder.named_for(config, rows)
 
 
 QWEN2 = Architecture(
@@ -37,6 +38,7 @@ QWEN2 = Architecture(
     write_sizes=decoder.write_sizes,
     table=_table,
     base_prefix=decoder.BASE,
+    class_prefixes={"Qwen2ForQuestionAnswering": "transformer"},
     ignored=decoder.FREQUENCIES,
     tied_copies=decoder.TIED_HEAD,
     headed_classes=frozenset({"Qwen2ForCausalLM"}),

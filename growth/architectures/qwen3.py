@@ -26,7 +26,8 @@ def attention(config: ModelConfig) -> tuple[Parameter, ...]:
 
 
 def _table(config: ModelConfig) -> tuple[Parameter, ...]:
-    return (*decoder.ends(config), *decoder.pre_norms(), *attention(config), *decoder.gated_mlp())
+    rows = (*decoder.ends(config), *decoder.pre_norms(), *attention(config), *decoder.gated_mlp())
+    return decoder.named_for(config, rows)
 
 
 QWEN3 = Architecture(
@@ -38,6 +39,7 @@ QWEN3 = Architecture(
     write_sizes=decoder.write_sizes,
     table=_table,
     base_prefix=decoder.BASE,
+    class_prefixes={"Qwen3ForQuestionAnswering": "transformer"},
     ignored=decoder.FREQUENCIES,
     tied_copies=decoder.TIED_HEAD,
     headed_classes=frozenset({"Qwen3ForCausalLM"}),

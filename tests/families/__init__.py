@@ -14,6 +14,7 @@ from tests.families.gpt_neox import GPT_NEOX
 from tests.families.granite import GRANITE
 from tests.families.llama import LLAMA
 from tests.families.mistral import MISTRAL
+from tests.families.mixtral import MIXTRAL
 from tests.families.modernbert import MODERNBERT
 from tests.families.olmo import OLMO
 from tests.families.olmo2 import OLMO2
@@ -22,6 +23,7 @@ from tests.families.phi import PHI
 from tests.families.phi3 import PHI3
 from tests.families.qwen2 import QWEN2
 from tests.families.qwen3 import QWEN3
+from tests.families.qwen3_moe import QWEN3_MOE
 from tests.families.roberta import ROBERTA
 from tests.families.starcoder2 import STARCODER2
 from tests.families.vit import VIT
@@ -40,6 +42,7 @@ FAMILIES: Mapping[str, Family] = {
         GRANITE,
         LLAMA,
         MISTRAL,
+        MIXTRAL,
         MODERNBERT,
         OLMO,
         OLMO2,
@@ -49,6 +52,7 @@ FAMILIES: Mapping[str, Family] = {
         PHI3,
         QWEN2,
         QWEN3,
+        QWEN3_MOE,
         ROBERTA,
         STARCODER2,
         VIT,

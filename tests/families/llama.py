@@ -60,6 +60,8 @@ LLAMA = Family(
         "llama-head-tied": ("LlamaForCausalLM", TIED),
         "llama-biases": ("LlamaForCausalLM", BIASES),
         "llama-sequences": ("LlamaForSequenceClassification", LABELS),
+        "llama-tokens": ("LlamaForTokenClassification", LABELS),
+        "llama-answers": ("LlamaForQuestionAnswering", LABELS),
     },
     prefix="model.",
 )

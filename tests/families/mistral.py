@@ -44,7 +44,7 @@ MISTRAL = Family(
         "mistral-head-tied": ("MistralForCausalLM", TIED),
         "mistral-sequences": ("MistralForSequenceClassification", LABELS),
         "mistral-tokens": ("MistralForTokenClassification", LABELS),
-        "mistral-answers": ("MistralForQuestionAnswering", {}),
+        "mistral-answers": ("MistralForQuestionAnswering", LABELS),
     },
     prefix="model.",
 )

@@ -47,6 +47,7 @@ QWEN2 = Family(
         "qwen2-head-tied": ("Qwen2ForCausalLM", TIED),
         "qwen2-sequences": ("Qwen2ForSequenceClassification", LABELS),
         "qwen2-tokens": ("Qwen2ForTokenClassification", LABELS),
+        "qwen2-answers": ("Qwen2ForQuestionAnswering", LABELS),
     },
     prefix="model.",
 )

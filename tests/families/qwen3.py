@@ -49,6 +49,7 @@ QWEN3 = Family(
         "qwen3-head-tied": ("Qwen3ForCausalLM", TIED),
         "qwen3-sequences": ("Qwen3ForSequenceClassification", LABELS),
         "qwen3-tokens": ("Qwen3ForTokenClassification", LABELS),
+        "qwen3-answers": ("Qwen3ForQuestionAnswering", LABELS),
         "qwen3-biases": ("Qwen3ForCausalLM", BIASES),
     },
     prefix="model.",

@@ -82,7 +82,7 @@ def build(plan: GrowthPlan, tensors: Mapping[str, Tensor]) -> Any:
     config = transformers.AutoConfig.for_model(str(raw.pop("model_type")), **raw)
     kind = getattr(transformers, plan.target.model_class)
     model, report = kind.from_pretrained(
-        None, config=config, state_dict=dict(tensors), dtype=torch.float64, output_loading_info=True
+        None, config=config, state_dict=dict(tensors), dtype=torch.float64, output_loading_info=True, **EXPERTS
     )
     assert not any(report.values()), report
     return model.eval()
@@ -92,11 +92,13 @@ def load(path: Path) -> tuple[Any, dict[str, Any]]:
     """The checkpoint in the class that its config names, by transformers' auto class, and the loading's report."""
     kind = transformers.AutoConfig.from_pretrained(path).architectures[0]
     auto = next(name for suffix, name in AUTO_CLASSES.items() if kind.endswith(suffix))
-    model, report = getattr(transformers, auto).from_pretrained(path, output_loading_info=True)
+    model, report = getattr(transformers, auto).from_pretrained(path, output_loading_info=True, **EXPERTS)
     assert type(model).__name__ == kind
     return model.eval(), report
 
 
+# The faster ways to compute experts know neither float64 nor sizes that are no multiple of 16 bytes.
+EXPERTS = {"experts_implementation": "eager"}
 AUTO_CLASSES = {
     "ForMaskedLM": "AutoModelForMaskedLM",
     "LMHeadModel": "AutoModelForCausalLM",

@@ -78,7 +78,8 @@ def test_written_folder_loads_with_the_same_function(
     model, report = load(write_grown(plan, source.reader, tmp_path / "grown"))
     assert not any(report.values()), report
     assert model.dtype is torch.float32
-    assert all(getattr(model.config, key, size) == size for key, size in target.items())
+    keys = source.config.architecture.keys
+    assert all(getattr(model.config, keys.get(key, key), size) == size for key, size in target.items())
     assert relative_difference(source.outputs, outputs(model)) <= 5e-5
 
 
