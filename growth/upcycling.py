@@ -98,7 +98,9 @@ def upcycled(source: ModelConfig, grown: ModelConfig, matched: Matched, wanted: 
         f"The {source.architecture.model_type} model becomes a {family.model_type} model of {wanted.count} equal "
         f"experts, {per_token} for each token; its router is drawn from the seed."
     )
-    return config, replace(matched, tensors=tensors, rows=frozenset(rows), notes=(note, *matched.notes))
+    return config, replace(
+        matched, tensors={**matched.tensors, **tensors}, rows=frozenset(rows), notes=(note, *matched.notes)
+    )
 
 
 def _dense_name(rules: Upcycling, name: str) -> str:

@@ -50,6 +50,25 @@ def test_a_base_encoder_whose_tensors_have_no_prefix(make_farm: MakeFarm, tmp_pa
     torch.testing.assert_close(after, before.repeat(1, 1, 2), rtol=0, atol=5e-5)
 
 
+@pytest.mark.parametrize("variant", ["llama", "qwen3-tied"])
+def test_a_dense_model_becomes_a_mixture_of_experts(make_farm: MakeFarm, tmp_path: Path, variant: str) -> None:
+    farm = make_farm(None)
+    source = tiny(tmp_path / "dense", variant)
+    target = {"num_local_experts": 4, "hidden_size": 64, "num_hidden_layers": 3}
+    job = farm.submit(farm.request(farm.upload(source), target=target, method="hypercloning", verify=True))
+    with farm.worker():
+        ended = farm.wait_for(job, Status.SUCCEEDED)
+
+    grown = check_output(farm, ended)
+    torch.testing.assert_close(logits(grown), logits(source), rtol=0, atol=5e-5)
+    assert ended.result is not None
+    verification = ended.result.verification
+    assert verification is not None
+    assert verification.max_logit is not None
+    assert verification.max_logit_difference is not None
+    assert 0 < verification.max_logit_difference < 5e-5 * verification.max_logit
+
+
 @pytest.mark.parametrize("variant", ["vit", "deit-teacher"])
 def test_an_image_model_with_its_processor(make_farm: MakeFarm, tmp_path: Path, variant: str) -> None:
     farm = make_farm(None)
