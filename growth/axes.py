@@ -89,6 +89,8 @@ class Parameter:
     """A norm whose output meets the tied embedding: here copies of a unit must not be counted twice."""
     optional: bool = False
     """Stock transformers loads the model without it, or a class of the family lacks it."""
+    sinusoidal: bool = False
+    """Positions that a fresh model computes: half of the columns are sines, half cosines."""
     share: float = 1.0
     """Of the tokens that meet it."""
     init_std: float = 1.0
@@ -159,6 +161,8 @@ class Architecture:
     """Name of the base model inside the headed classes: checkpoints may carry it or not."""
     class_prefixes: Mapping[str, str] = field(default_factory=dict)
     """Classes that have another name for the base model -> that name."""
+    paired_keys: Mapping[str, str] = field(default_factory=dict)
+    """Further config keys -> the standard size that they repeat, as a decoder's sizes do that are its encoder's."""
     ignored: tuple[str, ...] = ()
     """Regular expressions of buffers that old checkpoints carry and stock transformers ignores."""
     tied_copies: Mapping[str, str] = field(default_factory=dict)
@@ -276,10 +280,14 @@ def norm(
     return (gain, replace(gain, name=f"{name}.bias", role=Role.NORM_BIAS)) if bias else (gain,)
 
 
-def embedding(name: str, index_axis: str, *, scaled: bool = False, optional: bool = False) -> Parameter:
+def embedding(
+    name: str, index_axis: str, *, scaled: bool = False, sinusoidal: bool = False, optional: bool = False
+) -> Parameter:
     """An embedding table [index_axis, hidden]; `scaled` by the family's `embedding_scale` when it is looked up."""
     dims = (out(index_axis), out("hidden"))
-    return Parameter(f"{name}.weight", Role.EMBEDDING, dims, optional=optional, scaled_embedding=scaled)
+    return Parameter(
+        f"{name}.weight", Role.EMBEDDING, dims, optional=optional, scaled_embedding=scaled, sinusoidal=sinusoidal
+    )
 
 
 def readout(

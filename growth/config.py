@@ -156,7 +156,7 @@ class ModelConfig:
 
     def size_key(self, name: str) -> str | None:
         """The standard name behind a size key, given under its standard or the family's own name."""
-        own = {key: standard for standard, key in self.architecture.keys.items()}
+        own = {key: standard for standard, key in self.architecture.keys.items()} | dict(self.architecture.paired_keys)
         standard = own.get(name, name)
         return standard if standard in SIZE_NAMES else None
 

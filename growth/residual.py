@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from hashlib import blake2b
-from math import prod
+from math import log, prod
 
 import torch
 from torch import Tensor
@@ -79,11 +79,21 @@ def initial_rows(
     noise: Noise, target: ModelConfig, parameter: Parameter, layer: int | None, shape: tuple[int, ...]
 ) -> Residual:
     """A fresh tensor at the family's own initialisation (transformers' `_init_weights`)."""
+    if parameter.sinusoidal:
+        return Residual.of(_sinusoids(*shape))
     if parameter.role in _MATRICES:
         scale = target.initializer_range * parameter.init_std
         return Residual(lambda start, stop: _normal(noise, parameter, layer, shape, start, stop) * scale)
     value = 1.0 - target.norm.gain_offset if parameter.role is Role.NORM_GAIN else 0.0
     return Residual.of(torch.full(shape, value))
+
+
+def _sinusoids(length: int, channels: int, longest: float = 10_000.0) -> Tensor:
+    """Positions by sines and cosines, [length, channels]. Source: arXiv 1706.03762, section 3.5."""
+    half = channels // 2
+    rates = torch.exp(-log(longest) / max(1, half - 1) * torch.arange(half))
+    angles = torch.arange(length).unsqueeze(1) * rates
+    return torch.cat([angles.sin(), angles.cos()], 1)
 
 
 def new_units(axes: Mapping[str, AxisMap], parameter: Parameter, sizes: Mapping[str, int]) -> Tensor | None:

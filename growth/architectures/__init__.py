@@ -26,6 +26,7 @@ from growth.architectures.qwen3_moe import QWEN3_MOE
 from growth.architectures.roberta import ROBERTA
 from growth.architectures.starcoder2 import STARCODER2
 from growth.architectures.vit import VIT
+from growth.architectures.whisper import WHISPER
 from growth.axes import Architecture
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -55,5 +56,6 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         ROBERTA,
         STARCODER2,
         VIT,
+        WHISPER,
     )
 }

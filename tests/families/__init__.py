@@ -27,6 +27,7 @@ from tests.families.qwen3_moe import QWEN3_MOE
 from tests.families.roberta import ROBERTA
 from tests.families.starcoder2 import STARCODER2
 from tests.families.vit import VIT
+from tests.families.whisper import WHISPER
 
 FAMILIES: Mapping[str, Family] = {
     family.name or family.model_type: family
@@ -56,6 +57,7 @@ FAMILIES: Mapping[str, Family] = {
         ROBERTA,
         STARCODER2,
         VIT,
+        WHISPER,
     )
 }
 FAMILY_OF: Mapping[str, Family] = {variant: family for family in FAMILIES.values() for variant in family.variants}
