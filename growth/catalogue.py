@@ -3,6 +3,7 @@
 python -m growth.catalogue > docs/architectures.md
 """
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -59,7 +60,7 @@ def _section(family: Architecture) -> str:
             "<details><summary>Tensors</summary>\n",
             "| tensor | role | dimensions |",
             "|---|---|---|",
-            *map(_row, family.table(config)),
+            *dict.fromkeys(map(_row, family.table(config))),
             "\n</details>\n",
         ]
     )
@@ -125,7 +126,9 @@ def _row(parameter: Parameter) -> str:
         " \\| ".join("*".join(segment) for segment in dim.segments) + (" (reads)" if dim.side is Side.IN else "")
         for dim in parameter.dims
     )
-    return f"| `{parameter.name}` | {parameter.role.value} | {dims} |"
+    # Experts are all alike.
+    name = re.sub(r"experts\.\d+", "experts.{expert}", parameter.name)
+    return f"| `{name}` | {parameter.role.value} | {dims} |"
 
 
 if __name__ == "__main__":
