@@ -167,6 +167,8 @@ class Architecture:
     """Regular expressions of buffers that old checkpoints carry and stock transformers ignores."""
     tied_copies: Mapping[str, str] = field(default_factory=dict)
     """Tensors that repeat another one where the head is tied; stock transformers ties them again on loading."""
+    shared_copies: Mapping[str, str] = field(default_factory=dict)
+    """Tensors that repeat another one whether the head is tied or not."""
     renames: tuple[tuple[str, str], ...] = ()
     """Names of tensors that are not those of checkpoints, old ones or a module's: regular expression, replacement."""
     headed_classes: frozenset[str] = field(default_factory=frozenset)
@@ -178,6 +180,8 @@ class Architecture:
     """What the forward pass reads."""
     tied_by_default: bool = False
     """What transformers takes where the config has no `tie_word_embeddings`."""
+    tells_tie: Callable[[Mapping[str, object]], bool] | None = None
+    """Whether a config ties the head, where `tie_word_embeddings` does not tell."""
     initializer_range_key: str = "initializer_range"
     initializer_range_default: float = 0.02
     """What transformers takes where the config has no such key."""
@@ -195,6 +199,8 @@ class Architecture:
     """Where configs of the family differ in it, the norm of one config; `norm` is that of most."""
     padding_refusal: str = ""
     """Why `hidden` can't be padded exactly, so that whole multiples alone are; empty where it can."""
+    head_dim_refusal: str = ""
+    """Why `head_dim` can't grow, beside rotary positions; empty where it can."""
     equal_heads_refusal: str = ""
     """Why every head must have equally many copies; empty where any ratio is exact."""
 

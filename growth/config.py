@@ -121,6 +121,9 @@ class ModelConfig:
     @property
     def tied(self) -> bool:
         """Whether the head is the token embedding."""
+        tells = self.architecture.tells_tie
+        if tells is not None:
+            return tells(self.raw)
         return bool(self.raw.get("tie_word_embeddings", self.architecture.tied_by_default))
 
     @property

@@ -110,8 +110,9 @@ def _repeats(
     source: ModelConfig, found: Mapping[str, TensorInfo], left: Mapping[str, TensorInfo]
 ) -> dict[str, tuple[TensorInfo, TensorInfo]]:
     repeats = {}
-    for copy, original in source.architecture.tied_copies.items():
-        if source.tied and copy in left and original in found:
+    family = source.architecture
+    for copy, original in {**family.shared_copies, **(family.tied_copies if source.tied else {})}.items():
+        if copy in left and original in found:
             repeats[copy] = (_checked(source, copy, left[copy], found[original].shape), found[original])
     return repeats
 

@@ -83,7 +83,15 @@ def _explicit_head_dim(source: ModelConfig) -> bool:
     """Whether the family's config carries `head_dim` by itself, so that heads need not add up to `hidden_size`."""
     sizes = source.sizes
     other = 2 if sizes.num_attention_heads == sizes.hidden_size else 1
-    return "head_dim" in source.architecture.write_sizes(replace(sizes, head_dim=other), {})
+    key = source.architecture.keys.get("head_dim", "head_dim")
+    return key in source.architecture.write_sizes(replace(sizes, head_dim=other), {})
+
+
+def _fixed_head_dim(source: ModelConfig) -> str:
+    """Why the family's `head_dim` can't grow; empty where it can."""
+    if source.architecture.rotary:
+        return "rotary positions turn every head dimension at its own frequency, which depends on head_dim"
+    return source.architecture.head_dim_refusal
 
 
 def _heads(source: ModelConfig, named: Mapping[str, int], hidden: int) -> int:
@@ -113,10 +121,9 @@ def _head_dim(source: ModelConfig, named: Mapping[str, int], hidden: int, heads:
     head_dim = named.get("head_dim", sizes.head_dim if explicit else hidden // heads)
     if head_dim == sizes.head_dim and (explicit or heads * head_dim == hidden):
         return head_dim
-    if source.architecture.rotary and head_dim != sizes.head_dim:
+    if (reason := _fixed_head_dim(source)) and head_dim != sizes.head_dim:
         raise ImpossibleTarget(
-            f"head_dim can't grow from {sizes.head_dim} to {head_dim}: rotary positions turn every head dimension at "
-            "its own frequency, which depends on head_dim.",
+            f"head_dim can't grow from {sizes.head_dim} to {head_dim}: {reason}.",
             field="/target/head_dim",
             nearest={"head_dim": sizes.head_dim} | ({} if explicit else _whole_heads(source, hidden)),
         )

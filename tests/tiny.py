@@ -51,6 +51,8 @@ def tiny(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = getattr(transformers, found.kind)(config)
+    if found.own_head:
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
     _perturb(model, seed)
     torch.nn.Module.to(model, dtype)
     model.save_pretrained(folder, max_shard_size=max_shard_size)

@@ -45,8 +45,18 @@ def build_module(config: ModelConfig, *, device: str = "cpu") -> nn.Module:
         stock_module: PreTrainedModel = kind.from_config(stock, dtype=torch.float32)  # type: ignore[no-untyped-call]
     # Building without initialisation leaves a tied head apart from its embedding.
     stock_module.tie_weights()
+    if config.headed and not config.tied:
+        _own_head(stock_module)
     module: nn.Module = stock_module
     return module.to(device)
+
+
+def _own_head(module: PreTrainedModel) -> None:
+    """A tensor of its own for the head, where transformers ties it until it has seen that the checkpoint has both."""
+    head: object = module.get_output_embeddings()  # type: ignore[no-untyped-call]
+    embedding = module.get_input_embeddings()
+    if isinstance(head, nn.Linear) and head.weight is embedding.weight:
+        head.weight = nn.Parameter(head.weight.detach().clone())
 
 
 def fill_module(module: nn.Module, config: ModelConfig, names: Iterable[str], read: Callable[[str], Tensor]) -> None:

@@ -25,6 +25,7 @@ from growth.architectures.qwen3 import QWEN3
 from growth.architectures.qwen3_moe import QWEN3_MOE
 from growth.architectures.roberta import ROBERTA
 from growth.architectures.starcoder2 import STARCODER2
+from growth.architectures.t5 import T5
 from growth.architectures.vit import VIT
 from growth.architectures.whisper import WHISPER
 from growth.axes import Architecture
@@ -55,6 +56,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         QWEN3_MOE,
         ROBERTA,
         STARCODER2,
+        T5,
         VIT,
         WHISPER,
     )

@@ -42,6 +42,6 @@ def _described(family: Architecture) -> ArchitectureDescription:
         exact=ExactGrowth(
             hidden_size="whole_multiples" if family.norm.post or family.padding_refusal else "any",
             num_hidden_layers=not family.norm.post,
-            head_dim=not family.rotary,
+            head_dim=not family.rotary and not family.head_dim_refusal,
         ),
     )

@@ -26,6 +26,7 @@ from tests.families.qwen3 import QWEN3
 from tests.families.qwen3_moe import QWEN3_MOE
 from tests.families.roberta import ROBERTA
 from tests.families.starcoder2 import STARCODER2
+from tests.families.t5 import T5
 from tests.families.vit import VIT
 from tests.families.whisper import WHISPER
 
@@ -56,6 +57,7 @@ FAMILIES: Mapping[str, Family] = {
         QWEN3_MOE,
         ROBERTA,
         STARCODER2,
+        T5,
         VIT,
         WHISPER,
     )

@@ -74,6 +74,8 @@ class Variant:
 
     kind: str
     config: Mapping[str, Any] = field(default_factory=dict)
+    own_head: bool = False
+    """Whether the head gets weights of its own where transformers ties it to begin with."""
     without: frozenset[str] = frozenset()
     """Names of targets that make no sense here."""
 

@@ -69,6 +69,26 @@ def test_a_dense_model_becomes_a_mixture_of_experts(make_farm: MakeFarm, tmp_pat
     assert 0 < verification.max_logit_difference < 5e-5 * verification.max_logit
 
 
+@pytest.mark.parametrize(
+    ("variant", "tokens"), [("t5", 2 * 64), ("t5-v1.1", 2 * 64), ("whisper", 2 * 64), ("opt-350m", 2 * 64)]
+)
+def test_other_families_are_verified(make_farm: MakeFarm, tmp_path: Path, variant: str, tokens: int) -> None:
+    farm = make_farm(None)
+    source = tiny(tmp_path / "source", variant)
+    job = farm.submit(farm.request(farm.upload(source), target={"hidden_size": 64}, method="hypercloning", verify=True))
+    with farm.worker():
+        ended = farm.wait_for(job, Status.SUCCEEDED)
+
+    check_output(farm, ended)
+    assert ended.result is not None
+    verification = ended.result.verification
+    assert verification is not None
+    assert verification.max_logit is not None
+    assert verification.max_logit_difference is not None
+    assert 0 < verification.max_logit_difference < 5e-5 * verification.max_logit
+    assert verification.tokens == tokens
+
+
 @pytest.mark.parametrize("variant", ["vit", "deit-teacher"])
 def test_an_image_model_with_its_processor(make_farm: MakeFarm, tmp_path: Path, variant: str) -> None:
     farm = make_farm(None)
