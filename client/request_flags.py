@@ -33,6 +33,7 @@ class RequestFlags:
     option: Annotated[
         list[str] | None, _flag("An option of the method, such as steps=50; repeatable.", metavar="KEY=VALUE")
     ] = None
+    expert_noise: Annotated[float | None, _flag("Noise that parts the experts of a dense model's mixture.")] = None
     data: Annotated[str | None, _flag("Text to fit and verify on.", metavar="URI")] = None
     data_option: Annotated[
         list[str] | None,
@@ -54,6 +55,7 @@ class RequestFlags:
             "output": _uri(self.output),
             "dtype": self.dtype,
             "seed": self.seed,
+            "expert_noise": self.expert_noise,
             "max_shard_bytes": self.max_shard_bytes,
             "verify": self.verify,
             "target": _merged(body.get("target"), _pairs(self.target, "--target")),

@@ -11,10 +11,12 @@ from growth.ahead import ahead
 from growth.apply import Grower
 from growth.axes import Parameter, axis_sizes
 from growth.checkpoint import CheckpointReader, Planned, raw_bytes, shard_header
+from growth.contraction import wide
 from growth.errors import InvalidCheckpoint
 from growth.operators.operator import GrowthOperator
 from growth.plan import Dtype, GrowthPlan, TargetTensor
-from growth.residual import Fetch, drawn_tensor
+from growth.residual import Fetch, drawn_tensor, spread
+from growth.upcycling import copies_dense_rows
 
 Written = TypeVar("Written", covariant=True)
 TensorPlan = TypeVar("TensorPlan", bound=Planned)
@@ -125,8 +127,11 @@ def source_fetch(plan: GrowthPlan, reader: CheckpointReader, parameter: Paramete
 
 def _source_tensor(plan: GrowthPlan, reader: CheckpointReader, parameter: Parameter, layer: int | None) -> Tensor:
     name = parameter.tensor_name(layer)
-    if name in plan.source_tensors:
-        return reader.tensor(plan.source_tensors[name].name)
-    # A router, which no dense model has.
-    shape = parameter.shape({**axis_sizes(plan.target.sizes), **axis_sizes(plan.source.sizes)})
-    return drawn_tensor(plan.seed, name, shape) * plan.target.initializer_range
+    if name not in plan.source_tensors:
+        # A router, which no dense model has.
+        shape = parameter.shape({**axis_sizes(plan.target.sizes), **axis_sizes(plan.source.sizes)})
+        return drawn_tensor(plan.seed, name, shape) * plan.target.initializer_range
+    tensor = reader.tensor(plan.source_tensors[name].name)
+    if not plan.expert_noise or not copies_dense_rows(plan.target, parameter):
+        return tensor
+    return wide(tensor) + drawn_tensor(plan.seed, name, tuple(tensor.shape)) * spread(tensor) * plan.expert_noise

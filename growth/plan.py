@@ -65,6 +65,8 @@ class GrowthPlan:
     function_preserving: bool
     dtype: Dtype
     seed: int
+    expert_noise: float
+    """Standard deviation, in units of the weight's own, of what parts experts that copy one dense MLP."""
     source_tensors: Mapping[str, TensorInfo]
     """The source's tensors by their name in the table."""
     repeats: tuple[tuple[TensorInfo, TensorInfo], ...]
@@ -124,11 +126,13 @@ def make_plan(
     *,
     dtype: Dtype | None = None,
     seed: int = 0,
+    expert_noise: float = 0.0,
     max_shard_bytes: int = 5_000_000_000,
 ) -> GrowthPlan:
     """Plan the growth of the checkpoint with config `source` and the given tensor headers to the sizes in `target`.
 
-    `dtype` is the written one, the source's own where None. Raises ImpossibleTarget, InvalidCheckpoint or another
+    `dtype` is the written one, the source's own where None; `expert_noise` parts the experts of a dense model that
+    becomes a mixture, in standard deviations of each weight. Raises ImpossibleTarget, InvalidCheckpoint or another
     GrowthError, in one sentence with the nearest target that works.
     """
     if method.fits and not reads_text(source):
@@ -146,6 +150,11 @@ def make_plan(
     matched = match_tensors(source, tensors)
     written = dtype or _dominant_dtype(tensors)
     experts, dense_target = asked_experts(source, target)
+    if expert_noise and not experts:
+        raise ImpossibleTarget(
+            "Noise on experts is for a dense model that becomes a mixture; name num_local_experts in the target too.",
+            field="/expert_noise",
+        )
     if method.fits and (experts or source.architecture.fused):
         raise InvalidMethod(
             f"Method {method.name!r} can't fit a mixture of experts, whose module holds all experts in one tensor.",
@@ -163,9 +172,10 @@ def make_plan(
         target=grown,
         method=built.method or method,
         operator=built.operator,
-        function_preserving=built.function_preserving,
+        function_preserving=built.function_preserving and not expert_noise,
         dtype=written,
         seed=seed,
+        expert_noise=expert_noise,
         source_tensors=matched.tensors,
         repeats=matched.repeats,
         tensors=target_tensors,

@@ -62,12 +62,12 @@ def draw_residual(
     if unit is None:
         return None
     source = fetch(None if layer is None else noise.order[layer])
-    spread = _spread(source)
-    dtype, device = spread.dtype, spread.device
-    return Residual(lambda start, stop: unit(start, stop, dtype).to(device) * spread)
+    scale = spread(source)
+    dtype, device = scale.dtype, scale.device
+    return Residual(lambda start, stop: unit(start, stop, dtype).to(device) * scale)
 
 
-def _spread(tensor: Tensor) -> Tensor:
+def spread(tensor: Tensor) -> Tensor:
     """The standard deviation of all entries, without a wider copy of the tensor."""
     pieces = torch.split(tensor.flatten(), _BLOCK)
     mean = torch.stack([piece.double().sum() for piece in pieces]).sum() / tensor.numel()

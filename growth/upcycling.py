@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from growth.axes import Architecture, Upcycling
+from growth.axes import Architecture, Parameter, Upcycling
 from growth.config import ModelConfig
 from growth.errors import ImpossibleTarget
 from growth.header import TensorInfo
@@ -101,6 +101,12 @@ def upcycled(source: ModelConfig, grown: ModelConfig, matched: Matched, wanted: 
     return config, replace(
         matched, tensors={**matched.tensors, **tensors}, rows=frozenset(rows), notes=(note, *matched.notes)
     )
+
+
+def copies_dense_rows(target: ModelConfig, parameter: Parameter) -> bool:
+    """Whether `parameter` of the mixture `target` is an expert's, which copies a row of a dense model."""
+    rules = target.architecture.upcycling
+    return rules is not None and _dense_name(rules, parameter.name) != parameter.name
 
 
 def _dense_name(rules: Upcycling, name: str) -> str:

@@ -96,6 +96,9 @@ class GrowthRequest(_Closed):
     """An empty prefix; the grown checkpoint is written there in Hugging Face layout."""
     target: Annotated[dict[str, Size], Field(max_length=32)]
     """Sizes under the family's own Hugging Face config keys; what is left out is derived (see `POST /plan`)."""
+    expert_noise: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Parts the experts of a dense model that becomes a mixture, whose function then changes: a standard deviation, in
+    units of each weight's own."""
     method: Annotated[Method, BeforeValidator(_named, json_schema_input_type=MethodName | Method)]
     """`"hypercloning"` is short for `{"name": "hypercloning"}`."""
     data: Data | None = None

@@ -91,6 +91,7 @@ def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -
         method,
         dtype=request.dtype,
         seed=request.seed,
+        expert_noise=request.expert_noise,
         max_shard_bytes=request.max_shard_bytes,
     )
     if request.data is not None:

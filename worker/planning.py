@@ -65,6 +65,7 @@ def plan_of(
         parse_method(dict(method or {"name": request.method.name, **request.method.options})),
         dtype=request.dtype,
         seed=request.seed,
+        expert_noise=request.expert_noise,
         max_shard_bytes=request.max_shard_bytes,
     )
 

@@ -140,3 +140,24 @@ def test_methods_that_change_the_function_say_so(sources: Sources, method: str) 
     plan = source.plan({"num_local_experts": 4, "hidden_size": 64}, method)
     assert not plan.function_preserving
     assert difference(source.outputs, outputs(build(plan, grown_tensors(plan, source.reader)))) > 1e-3
+
+
+def test_noise_parts_the_experts_by_as_much_as_asked_for(sources: Sources) -> None:
+    source, target = sources("llama"), {"num_local_experts": 3}
+    plan = source.plan(target, "hypercloning", expert_noise=0.1)
+    assert not plan.function_preserving
+    found = grown_tensors(plan, source.reader)
+    for part, dense in (("w1", "gate_proj"), ("w2", "down_proj")):
+        old = source.reader.tensor(f"model.layers.0.mlp.{dense}.weight").clone()
+        added = [found[f"model.layers.0.block_sparse_moe.experts.{expert}.{part}.weight"] - old for expert in range(3)]
+        assert all(float(noise.std() / old.std()) == pytest.approx(0.1, rel=0.1) for noise in added)
+        assert float(torch.corrcoef(torch.stack([noise.flatten() for noise in added]))[0, 1].abs()) < 0.1
+    attention = "model.layers.0.self_attn.q_proj.weight"
+    assert torch.equal(found[attention], source.reader.tensor(attention))
+    assert difference(source.outputs, outputs(build(plan, found))) > 1e-4
+
+
+def test_noise_without_experts_is_refused(sources: Sources) -> None:
+    with pytest.raises(ImpossibleTarget, match="name num_local_experts") as refused:
+        sources("llama").plan({"hidden_size": 64}, "hypercloning", expert_noise=0.1)
+    assert refused.value.field == "/expert_noise"
