@@ -4,6 +4,7 @@ python -m benchmarks.expand.memory CASE SOURCE OUTPUT
 """
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 from benchmarks.expand import cases
 from benchmarks.expand.cases import Case, grow, plan_of, write_source
 from storage import Storage, Uri
+from worker.process import CHILD_ENVIRONMENT
 
 MIB = 1 << 20
 FLOOR = (
@@ -29,7 +31,9 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     source = write_source(case, folder / "source")
     output = folder / "model.safetensors"
     command = [sys.executable, "-m", "benchmarks.expand.memory", name, str(source), str(output)]
-    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    environment = {**CHILD_ENVIRONMENT, **os.environ}
+    run = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    found: dict[str, Any] = json.loads(run.stdout)
     output.unlink()
     return {"case": case.told, **found}
 
