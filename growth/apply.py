@@ -3,15 +3,15 @@
 The same code serves the streamed expansion and the fit, where the maps are learned and autograd runs through it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from math import sqrt
+from math import prod, sqrt
 
 import torch
 from torch import Tensor
 
-from growth.axes import Dim, Parameter, Role, axis_sizes
+from growth.axes import SEPARATOR, Dim, Parameter, Role, axis_sizes
 from growth.config import ModelConfig
 from growth.contraction import Computed, compute, merge_dims, split_dim, wide
 from growth.operators.dense import DenseDepth
@@ -23,8 +23,9 @@ from growth.threads import one_thread
 
 Draw = Callable[[Parameter, int | None, Fetch], Residual | None]
 """The seeded residual of a target tensor, or None where it has none."""
+MapOf = Callable[[str], LinearMap | None]
+"""The map of an axis, or of a product of axes, for one side of one tensor; None where there is none."""
 _Rows = Callable[[int, int], Tensor]
-_MapOf = Callable[[str], LinearMap | None]
 
 
 class Grower:
@@ -118,7 +119,7 @@ class Grower:
         left: list[tuple[Copies, ...]] = []
         scale = self.scale(parameter)
         for position, dim in enumerate(parameter.dims):
-            computed = self._compute_dim(tensor, position, dim, _side(axis_map, parameter.role, dim))
+            computed = self._compute_dim(tensor, position, dim, side_maps(axis_map, parameter.role, dim))
             tensor, scale = computed.tensor, scale * computed.scale
             left.append(computed.copies)
         pending = Pending(tensor, scale, left)
@@ -164,9 +165,9 @@ class Grower:
         pending = Pending(gains.tensor, gains.scale * self.scale(parameter), [gains.copies])
         return pending.rows(0, dim.size(self._target_sizes), None)
 
-    def _compute_dim(self, tensor: Tensor, position: int, dim: Dim, map_of: _MapOf) -> "_Computed":
+    def _compute_dim(self, tensor: Tensor, position: int, dim: Dim, map_of: MapOf) -> "_Computed":
         """What the maps of one dimension compute, and the copies left; segments grow by Kronecker products of maps."""
-        if not any(map_of(axis) for axis in dim.axes):
+        if not any(linear_map for segment in dim.segments for _, linear_map in self._maps(segment, map_of)):
             return _Computed(tensor, 1.0, ())
         parts = torch.split(tensor, dim.segment_sizes(self._source_sizes), position)
         done = [self._compute_segment(p, position, s, map_of) for p, s in zip(parts, dim.segments, strict=True)]
@@ -176,17 +177,20 @@ class Grower:
         joined = scaled[0] if len(scaled) == 1 else torch.cat([part.to(widest) for part in scaled], position)
         return _Computed(joined, scale, tuple(copies for part in done for copies in part.copies))
 
-    def _compute_segment(self, tensor: Tensor, position: int, segment: tuple[str, ...], map_of: _MapOf) -> "_Computed":
-        part = split_dim(tensor, position, [self._source_sizes[axis] for axis in segment])
+    def _compute_segment(self, tensor: Tensor, position: int, segment: tuple[str, ...], map_of: MapOf) -> "_Computed":
+        maps = self._maps(segment, map_of)
+        part = split_dim(tensor, position, [size for size, _ in maps])
         along: list[Selection | None] = []
         scale = 1.0
-        for offset, axis in enumerate(segment):
-            linear_map = map_of(axis)
+        for offset, (_, linear_map) in enumerate(maps):
             computed = Computed(part) if linear_map is None else compute(part, linear_map, position + offset)
             part, scale = computed.tensor, scale * computed.scale
             along.append(computed.copies)
-        sizes = tuple(part.shape[position : position + len(segment)])
-        return _Computed(merge_dims(part, position, len(segment)), scale, (Copies(sizes, tuple(along)),))
+        sizes = tuple(part.shape[position : position + len(maps)])
+        return _Computed(merge_dims(part, position, len(maps)), scale, (Copies(sizes, tuple(along)),))
+
+    def _maps(self, segment: tuple[str, ...], map_of: MapOf) -> list[tuple[int, LinearMap | None]]:
+        return segment_maps(segment, self._source_sizes, map_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +202,25 @@ class _Computed:
     copies: tuple[Copies, ...]
 
 
+def segment_maps(
+    segment: tuple[str, ...], sizes: Mapping[str, int], map_of: MapOf
+) -> list[tuple[int, LinearMap | None]]:
+    """The sizes into which a segment of a dimension is split, and the map along each; `sizes` are those of the axes.
+
+    A map of the whole segment, under the name `heads*head_dim` say, stands before those of its axes.
+    """
+    whole = map_of(SEPARATOR.join(segment))
+    if whole is not None:
+        return [(prod(sizes[axis] for axis in segment), whole)]
+    return [(sizes[axis], map_of(axis)) for axis in segment]
+
+
 def _sum(grown: Tensor, added: Tensor) -> Tensor:
     total = wide(grown)
     return total + added.to(total.dtype)
 
 
-def _gain(axis_map: Callable[[str], AxisMap | None]) -> _MapOf:
+def _gain(axis_map: Callable[[str], AxisMap | None]) -> MapOf:
     def of(axis: str) -> LinearMap | None:
         found = axis_map(axis)
         return None if found is None else found.gain
@@ -228,7 +245,9 @@ def _silent(depth: DepthMatrix, layer: int) -> bool:
     return isinstance(depth, DepthMap) and not depth.rows[layer]
 
 
-def _side(axis_map: Callable[[str], AxisMap | None], role: Role, dim: Dim) -> _MapOf:
+def side_maps(axis_map: Callable[[str], AxisMap | None], role: Role, dim: Dim) -> MapOf:
+    """Of each axis the map by which a dimension of a tensor with `role` grows."""
+
     def of(axis: str) -> LinearMap | None:
         found = axis_map(axis)
         return None if found is None else found.named(map_name(role, dim.side))

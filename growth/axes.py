@@ -13,6 +13,7 @@ from growth.config import ModelConfig, Sizes
 from growth.inputs import Input, token_inputs
 
 LAYER = "{layer}"
+SEPARATOR = "*"
 
 # Axes that a growth operator maps; every other axis (vocab, positions, types, labels) keeps its size.
 GROWING = ("hidden", "heads", "kv_heads", "head_dim", "query_dim", "intermediate")
@@ -57,7 +58,7 @@ class Dim:
 
 
 def _parse(text: str, side: Side) -> Dim:
-    return Dim(tuple(tuple(segment.strip().split("*")) for segment in text.split("|")), side)
+    return Dim(tuple(tuple(segment.strip().split(SEPARATOR)) for segment in text.split("|")), side)
 
 
 def out(text: str) -> Dim:
@@ -217,6 +218,11 @@ def axis_sizes(sizes: Sizes) -> dict[str, int]:
         "vocab": sizes.vocab_size,
         **sizes.fixed,
     }
+
+
+def product_size(sizes: Mapping[str, int], label: str) -> int:
+    """Size of an axis, or of a product of axes such as `heads*head_dim`; raises KeyError where one is unknown."""
+    return prod(sizes[axis] for axis in label.split(SEPARATOR))
 
 
 def linear(

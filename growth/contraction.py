@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from growth.operators.dense import DenseMap
+from growth.operators.dense import DenseMap, UpdatedMap
 from growth.operators.maps import MEAN, ZERO, LinearMap, Selection
 
 _LONG_BLOCK = 16
@@ -18,11 +18,51 @@ def apply_map(tensor: Tensor, linear_map: LinearMap, position: int) -> Tensor:
     """`linear_map` [T, S] applied along dimension `position` of `tensor`, whose size goes from S to T."""
     assert tensor.shape[position] == linear_map.source_size
     if isinstance(linear_map, DenseMap):
-        matrix = linear_map.matrix.to(tensor.device, tensor.dtype)
-        product: Tensor = torch.tensordot(tensor, matrix, dims=([position], [1]))
-        return product.movedim(-1, position)
+        return _product(linear_map.matrix, tensor, position)
+    if isinstance(linear_map, UpdatedMap):
+        inner = tensor if linear_map.down is None else _product(linear_map.down, tensor, position)
+        update = _product(linear_map.up, inner, position)
+        if linear_map.appends:
+            return torch.cat([tensor, update], position)
+        return _gather(tensor, linear_map.start, position).index_add(position, _rows(linear_map, tensor), update)
     assert isinstance(linear_map, Selection)
     return _gather(tensor, linear_map, position)
+
+
+def apply_transposed(tensor: Tensor, linear_map: LinearMap, position: int) -> Tensor:
+    """The transpose of `linear_map` [T, S] applied along dimension `position`, whose size goes from T to S."""
+    assert tensor.shape[position] == linear_map.target_size
+    if isinstance(linear_map, DenseMap):
+        return _product(linear_map.matrix.T, tensor, position)
+    if isinstance(linear_map, UpdatedMap):
+        return _updated_transposed(tensor, linear_map, position)
+    assert isinstance(linear_map, Selection)
+    return _scatter(tensor, linear_map, position)
+
+
+def _updated_transposed(tensor: Tensor, updated: UpdatedMap, position: int) -> Tensor:
+    if updated.appends:
+        kept, new = torch.split(tensor, [updated.source_size, len(updated.rows)], position)
+    else:
+        kept = _scatter(tensor, updated.start, position)
+        new = tensor.index_select(position, _rows(updated, tensor))
+    inner = _product(updated.up.T, new, position)
+    update = inner if updated.down is None else _product(updated.down.T, inner, position)
+    read: Tensor = kept + update
+    return read
+
+
+def _product(matrix: Tensor, tensor: Tensor, position: int) -> Tensor:
+    """`matrix` [n, S] applied along dimension `position`, whose size goes from S to n."""
+    matrix = matrix.to(tensor.device, tensor.dtype)
+    if position == tensor.ndim - 1:
+        return nn.functional.linear(tensor, matrix)
+    before, after = "abcd"[:position], "efgh"[: tensor.ndim - position - 1]
+    return torch.einsum(f"ns,{before}s{after}->{before}n{after}", matrix, tensor)
+
+
+def _rows(updated: UpdatedMap, tensor: Tensor) -> Tensor:
+    return torch.tensor(updated.rows, device=tensor.device)
 
 
 def split_dim(tensor: Tensor, position: int, sizes: Sequence[int]) -> Tensor:
@@ -33,18 +73,6 @@ def split_dim(tensor: Tensor, position: int, sizes: Sequence[int]) -> Tensor:
 def merge_dims(tensor: Tensor, position: int, count: int) -> Tensor:
     """`count` dimensions from `position` as one."""
     return tensor.flatten(position, position + count - 1)
-
-
-def apply_transposed(tensor: Tensor, linear_map: LinearMap, position: int) -> Tensor:
-    """The transpose of `linear_map` [T, S] applied along dimension `position`, whose size goes from T to S."""
-    assert isinstance(linear_map, Selection)
-    assert MEAN not in linear_map.index
-    index, weight = _tensors(linear_map, tensor.device)
-    weighted = tensor * _along(weight, position, tensor)
-    shape = [*tensor.shape]
-    shape[position] = linear_map.source_size + 1
-    summed = torch.zeros(shape, dtype=tensor.dtype, device=tensor.device).index_add_(position, index, weighted)
-    return summed.narrow(position, 0, linear_map.source_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +162,22 @@ def _gather(tensor: Tensor, selection: Selection, position: int) -> Tensor:
         tensor = torch.cat([tensor, torch.zeros_like(mean), mean], position)
     grown = tensor.index_select(position, index)
     return grown * _along(weight, position, grown)
+
+
+def _scatter(tensor: Tensor, selection: Selection, position: int) -> Tensor:
+    """The transpose of `_gather`."""
+    size = selection.source_size
+    if _blocks(selection) == ((0, size), (ZERO, selection.target_size - size)) and set(selection.weight[:size]) == {
+        1.0
+    }:
+        return tensor.narrow(position, 0, size)
+    index, weight = _tensors(selection, tensor.device)
+    shape = [*tensor.shape]
+    shape[position] = size + 2
+    empty = torch.zeros(shape, dtype=tensor.dtype, device=tensor.device)
+    summed = empty.index_add(position, index, tensor * _along(weight, position, tensor))
+    units = summed.narrow(position, 0, size)
+    return units + summed.narrow(position, size + 1, 1) / size if MEAN in selection.index else units
 
 
 def _along(weight: Tensor, position: int, tensor: Tensor) -> Tensor:

@@ -6,14 +6,19 @@ Tensors, S and T being the source's and the target's size of an axis, L_S and L_
                                                  fitted on weights stored so
     axes/<key>/<map>.index      int64 [T]        a sparse map: the source unit behind each row, -1 none, -2 the mean
     axes/<key>/<map>.weight     float64 [T]      its weight
+    axes/<key>/<map>.rows       int64 [n]        rows of a sparse map to which a fit has added something (optional)
+    axes/<key>/<map>.up         float32 [n, S]   what it has added, or the left factor [n, R] of it
+    axes/<key>/<map>.down       float32 [R, S]   the right factor (optional)
     axes/<key>/new              bool [T]         units that are not a source unit in its own place
     axes/<key>/gain_fill        float64 [T]      added to grown gains (optional)
     frame/<axis>/...            as axes/         the closed-form maps behind the residual
     depth/<key>                 float32 [L_T, L_S], or float64
     next_depth                  float32 [L_T, L_S]  (optional)
 
-`<key>` is an axis label, or `label@module` for one module; of a depth matrix a parameter's name with `{layer}`, or `*`
-for every one without a matrix of its own, `*writes` for those among them that write to the residual stream.
+`<key>` is an axis label or a product of axes such as `heads*head_dim`, which stands before the maps of its axes, or
+either as `label@module` for one module, its name with `{layer}` for all layers or a number for one. Of a depth matrix
+it is a parameter's name with `{layer}`, or `*` for every one without a matrix of its own, `*writes` for those among
+them that write to the residual stream.
 The metadata entry `operator` is JSON: format, source and target sizes, model_type, method, seed, readout_scale,
 epsilon_scale, noise, and the names of the depth matrices that are sparse.
 """
@@ -28,10 +33,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from growth.axes import axis_sizes
+from growth.axes import axis_sizes, product_size
 from growth.errors import InvalidOperator
 from growth.operators.belonging import check_belongs
-from growth.operators.dense import DenseDepth, DenseMap, depth_matrix
+from growth.operators.dense import DenseDepth, DenseMap, UpdatedMap, depth_matrix
 from growth.operators.maps import MAP_NAMES, MEAN, AxisMap, LinearMap, Selection
 from growth.operators.operator import DepthMap, DepthMatrix, GrowthOperator, Noise, NoiseKind
 from growth.plan import GrowthPlan
@@ -88,11 +93,19 @@ def _axis_tensors(prefix: str, axis_map: AxisMap) -> dict[str, Tensor]:
         linear_map = axis_map.named(name)
         if isinstance(linear_map, DenseMap):
             tensors[f"{prefix}/{name}"] = linear_map.matrix
-        else:
-            assert isinstance(linear_map, Selection)
-            tensors[f"{prefix}/{name}.index"] = torch.tensor(linear_map.index)
-            tensors[f"{prefix}/{name}.weight"] = torch.tensor(linear_map.weight, dtype=torch.float64)
+            continue
+        start = linear_map.start if isinstance(linear_map, UpdatedMap) else linear_map
+        assert isinstance(start, Selection)
+        tensors[f"{prefix}/{name}.index"] = torch.tensor(start.index)
+        tensors[f"{prefix}/{name}.weight"] = torch.tensor(start.weight, dtype=torch.float64)
+        if isinstance(linear_map, UpdatedMap):
+            tensors |= _update_tensors(f"{prefix}/{name}", linear_map)
     return tensors
+
+
+def _update_tensors(prefix: str, updated: UpdatedMap) -> dict[str, Tensor]:
+    tensors = {f"{prefix}.rows": torch.tensor(updated.rows, dtype=torch.int64), f"{prefix}.up": updated.up}
+    return tensors if updated.down is None else tensors | {f"{prefix}.down": updated.down}
 
 
 def _told_noise(noise: Noise | None) -> dict[str, Any] | None:
@@ -171,7 +184,7 @@ def _assemble(told: Mapping[str, Any], tensors: Mapping[str, Tensor], sizes: Map
 def _axes(part: str, tensors: Mapping[str, Tensor], sizes: Mapping[str, int]) -> dict[str, AxisMap]:
     """The maps of one part of the file; `sizes` are the source's axis sizes."""
     keys = sorted({name.split("/")[1] for name in tensors if name.startswith(f"{part}/")})
-    return {key: _axis_map(f"{part}/{key}", tensors, sizes[key.partition("@")[0]]) for key in keys}
+    return {key: _axis_map(f"{part}/{key}", tensors, product_size(sizes, key.partition("@")[0])) for key in keys}
 
 
 def _axis_map(prefix: str, tensors: Mapping[str, Tensor], source_size: int) -> AxisMap:
@@ -191,7 +204,18 @@ def _linear_map(name: str, tensors: Mapping[str, Tensor], source_size: int) -> L
     weight = _vector(tensors[f"{name}.weight"], torch.float64)
     if any(not MEAN <= unit < source_size for unit in index) or len(index) != len(weight):
         raise ValueError(name)
-    return Selection(tuple(index), tuple(weight), source_size)
+    start = Selection(tuple(index), tuple(weight), source_size)
+    return _updated_map(name, start, tensors) if f"{name}.up" in tensors else start
+
+
+def _updated_map(name: str, start: Selection, tensors: Mapping[str, Tensor]) -> UpdatedMap:
+    rows, up = _vector(tensors[f"{name}.rows"], torch.int64), _matrix(tensors[f"{name}.up"])
+    down = _matrix(tensors[f"{name}.down"]) if f"{name}.down" in tensors else None
+    inner = up.shape[1] if down is None else down.shape[1]
+    whole = len(rows) == len(set(rows)) == len(up) and all(0 <= row < start.target_size for row in rows)
+    if not whole or inner != start.source_size or (down is not None and up.shape[1] != len(down)):
+        raise ValueError(name)
+    return UpdatedMap(start, tuple(rows), up, down)
 
 
 def _depth(matrix: Tensor, sparse: bool) -> DepthMatrix:

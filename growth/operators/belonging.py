@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from growth.axes import LAYER, Parameter, axis_sizes
+from growth.axes import LAYER, SEPARATOR, Parameter, axis_sizes, product_size
 from growth.errors import InvalidOperator
 from growth.operators.maps import MAP_NAMES, MEAN, AxisMap, Selection
 from growth.operators.operator import EVERY, WRITES, DepthMap, DepthMatrix, GrowthOperator, Noise, NoiseKind
@@ -36,10 +36,13 @@ def _check_names(operator: GrowthOperator, plan: GrowthPlan) -> None:
     """What is named for nothing would be left out in silence."""
     named = {name: t.parameter for t in plan.tensors for name in (t.name, t.parameter.name)}
     modules = {name.rpartition(".")[0] for name in named}
+    segments = {SEPARATOR.join(s) for t in plan.tensors for dim in t.parameter.dims for s in dim.segments}
     for key in operator.axes:
-        _, at, module = key.partition("@")
+        label, at, module = key.partition("@")
         if at and module not in modules:
             raise InvalidOperator(f"The operator maps axes/{key[:120]}, and the model has no such module.")
+        if SEPARATOR in label and label not in segments:
+            raise InvalidOperator(f"The operator maps axes/{key[:120]}, and no tensor of the model has such a product.")
     layered = {name for name, parameter in named.items() if parameter.layered and LAYER in name}
     for key in operator.depth:
         if key not in layered | {EVERY, WRITES}:
@@ -49,17 +52,18 @@ def _check_names(operator: GrowthOperator, plan: GrowthPlan) -> None:
 def _check_axes(part: str, axes: Mapping[str, AxisMap], plan: GrowthPlan) -> None:
     source, target = axis_sizes(plan.source.sizes), axis_sizes(plan.target.sizes)
     for key, axis_map in axes.items():
-        axis = key.partition("@")[0]
+        label = key.partition("@")[0]
+        wide, narrow = product_size(target, label), product_size(source, label)
         for name in MAP_NAMES:
             linear_map = axis_map.named(name)
             found = (linear_map.target_size, linear_map.source_size)
-            if found != (target[axis], source[axis]):
+            if found != (wide, narrow):
                 raise InvalidOperator(
                     f"The operator's map {part}/{key}/{name} is {found[0]} x {found[1]}, where the sizes of its models "
-                    f"make it {target[axis]} x {source[axis]}; fit it again."
+                    f"make it {wide} x {narrow}; fit it again."
                 )
-        if len(axis_map.new) != target[axis] or len(axis_map.gain_fill) not in (0, target[axis]):
-            raise InvalidOperator(f"The operator's {part}/{key} has not {target[axis]} units throughout; fit it again.")
+        if len(axis_map.new) != wide or len(axis_map.gain_fill) not in (0, wide):
+            raise InvalidOperator(f"The operator's {part}/{key} has not {wide} units throughout; fit it again.")
 
 
 def _check_depth(operator: GrowthOperator, plan: GrowthPlan) -> None:
@@ -85,7 +89,7 @@ def _check_complete(operator: GrowthOperator, plan: GrowthPlan) -> None:
     source, target = axis_sizes(plan.source.sizes), axis_sizes(plan.target.sizes)
     for tensor in plan.tensors:
         parameter = tensor.parameter
-        for axis in _axes(parameter):
+        for axis in _mapped_alone(operator, parameter, tensor.layer):
             if source[axis] != target[axis] and operator.axis_map(axis, parameter, tensor.layer) is None:
                 raise InvalidOperator(f"The operator has no map of {axis!r} for {tensor.name}; add axes/{axis}.")
         writes = parameter.writes_residual and WRITES in operator.depth
@@ -93,8 +97,10 @@ def _check_complete(operator: GrowthOperator, plan: GrowthPlan) -> None:
             raise InvalidOperator(f"The operator has no depth matrix for {parameter.name}; add depth/{EVERY}.")
 
 
-def _axes(parameter: Parameter) -> set[str]:
-    return {axis for dim in parameter.dims for axis in dim.axes}
+def _mapped_alone(operator: GrowthOperator, parameter: Parameter, layer: int | None) -> set[str]:
+    """The axes of a tensor that no map of a product of axes covers."""
+    segments = {segment for dim in parameter.dims for segment in dim.segments}
+    return {a for s in segments if operator.axis_map(SEPARATOR.join(s), parameter, layer) is None for a in s}
 
 
 def _check_noise(noise: Noise, plan: GrowthPlan) -> None:

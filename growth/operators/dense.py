@@ -1,9 +1,10 @@
 """Dense maps over an axis or over layers: what a fit learns, and what a closed-form map is as a matrix."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from growth.operators.maps import MEAN, ZERO, LinearMap, Selection
 from growth.operators.operator import DepthMap, DepthMatrix
@@ -25,6 +26,57 @@ class DenseMap:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdatedMap:
+    """The matrix [T, S] of `start` with `up @ down` added to its rows `rows`; where `down` is None, with `up` itself.
+
+    Source: LiGO (arXiv 2303.00980), whose authors' code learns the rows S of [I; S] and no others.
+    """
+
+    start: Selection
+    rows: tuple[int, ...]
+    up: Tensor
+    """[rows, S], or [rows, rank] where there is a `down`."""
+    down: Tensor | None = None
+    """[rank, S]"""
+
+    def __post_init__(self) -> None:
+        assert len(self.up) == len(self.rows)
+        assert (self.up if self.down is None else self.down).shape[1] == self.source_size
+
+    @property
+    def source_size(self) -> int:
+        return self.start.source_size
+
+    @property
+    def target_size(self) -> int:
+        return self.start.target_size
+
+    @property
+    def matrix(self) -> Tensor:
+        """The map as one matrix [T, S]."""
+        update = self.up if self.down is None else self.up @ self.down
+        matrix = map_matrix(self.start).to(update.device, update.dtype)
+        return matrix.index_add(0, torch.tensor(self.rows, device=update.device), update)
+
+    def update(self, units: Tensor) -> Tensor:
+        """What is added to the rows `rows`, for `units` [..., S] as columns: [..., rows]."""
+        inner = units if self.down is None else nn.functional.linear(units, self.down.to(units))
+        return nn.functional.linear(inner, self.up.to(inner))
+
+    @property
+    def appends(self) -> bool:
+        """Whether the source's units keep their places, and the update alone makes those after them."""
+        return _appends(self.start, self.rows)
+
+
+@lru_cache(maxsize=256)
+def _appends(start: Selection, rows: tuple[int, ...]) -> bool:
+    kept, rest = start.index[: start.source_size], start.index[start.source_size :]
+    in_place = kept == tuple(range(start.source_size)) and set(start.weight[: start.source_size]) == {1.0}
+    return in_place and set(rest) <= {ZERO} and rows == tuple(range(start.source_size, start.target_size))
+
+
+@dataclass(frozen=True, slots=True)
 class DenseDepth:
     """A matrix [target layers, source layers]."""
 
@@ -41,7 +93,7 @@ class DenseDepth:
 
 def map_matrix(linear_map: LinearMap) -> Tensor:
     """The map as a matrix [T, S], in float64 where it is not dense already."""
-    if isinstance(linear_map, DenseMap):
+    if isinstance(linear_map, DenseMap | UpdatedMap):
         return linear_map.matrix
     assert isinstance(linear_map, Selection)
     matrix = torch.zeros(linear_map.target_size, linear_map.source_size, dtype=torch.float64)

@@ -6,6 +6,7 @@ from typing import Literal
 from growth.errors import ImpossibleTarget, InvalidMethod
 from growth.operators.method import Built, Growth, Method, Nested
 from growth.operators.options import option
+from growth.operators.structure import Attention, Share, Structure, Tie
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,32 @@ class Ligo(Method):
     decay: Literal["linear", "cosine", "none"] = option("linear", "How the rate falls after warm-up.")
     weight_decay: float = option(0.0, "AdamW's weight decay on the maps.", minimum=0, maximum=10)
     gradient_clip: float = option(1.0, "Largest norm of the operator's gradient; 0 is no clipping.", minimum=0)
+    optimizer: Literal["adamw", "sgd"] = option("adamw", "What moves the operator; sgd has a momentum of 0.9.")
+    gradient_accumulation: int = option(
+        1, "Parts in which a step's batch is run one after the other.", minimum=1, maximum=65_536
+    )
+    share: Share = option(
+        "model", "`model`: all layers grow by the same width maps; `layer`: heads and FFN of each module by its own."
+    )
+    tie: Tie = option(
+        "untied",
+        "How what reads an axis follows what produces it: by a map of its own (`untied`), by the same update "
+        "(`transposed`), or by the same with its columns scaled, so that readers of copies take their mean "
+        "(`normalised`).",
+    )
+    attention: Attention = option("heads", "Whether attention maps mix whole heads, or all units of all heads.")
+    rank: int | None = option(
+        None, "Rank of the update to the FFN's map; null learns its new rows in full.", minimum=1, maximum=65_536
+    )
+    residual: bool = option(True, "Whether the init's random new units stay, as they are, under what is learned.")
+    autocast: Literal["bfloat16"] | None = option(None, "Runs the module's products in bfloat16.")
+    activation_checkpointing: Literal["none", "selective", "full"] = option(
+        "selective",
+        "What a block computes again on the way back: nothing, all but its products with weights, or everything.",
+    )
+    form: Literal["auto", "factored", "materialised"] = option(
+        "auto", "Whether grown matrices are applied as factors, written out in every step, or whichever costs less."
+    )
     held_out_every: int = option(25, "Steps between measurements of the held-out loss.", minimum=1, maximum=1_000_000)
     operator: str | None = option(
         None, "URI of a fitted operator.safetensors: it is applied as it is, without a fit or data."
@@ -45,4 +72,10 @@ class Ligo(Method):
         if not growth.widens and growth.layers[0] == growth.layers[1]:
             raise ImpossibleTarget("The target has the source's own sizes, so there is nothing to fit; ask for larger.")
         built = start.build(growth)
-        return replace(built, function_preserving=False)
+        operator = built.operator if self.residual else replace(built.operator, noise=None)
+        return replace(built, operator=operator, function_preserving=False)
+
+    @property
+    def structure(self) -> Structure:
+        """What of the operator is learned."""
+        return Structure(self.share, self.tie, self.attention, self.rank)

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from growth.axes import Role, Side
 
@@ -95,6 +95,11 @@ class AxisMap:
         linear_map: LinearMap = getattr(self, name)
         return linear_map
 
+    def having(self, name: MapName, linear_map: LinearMap) -> "AxisMap":
+        """This one with another map under `name`."""
+        changed: dict[str, Any] = {name: linear_map}
+        return replace(self, **changed)
+
     @property
     def source_size(self) -> int:
         return self.expand.source_size
@@ -129,6 +134,16 @@ def weighted_split(index: Sequence[int], source_size: int, draw: Callable[[], fl
     for unit, weight in zip(index, raw, strict=True):
         totals[unit] += weight  # type: ignore[assignment]
     return Selection.of(index, source_size, [w / totals[i] for i, w in zip(index, raw, strict=True)])
+
+
+def kronecker(outer: Selection, inner: Selection) -> Selection:
+    """The map of a product of two axes, of which neither has a MEAN."""
+    assert MEAN not in outer.index + inner.index
+    pairs = [
+        (o, i) for o in zip(outer.index, outer.weight, strict=True) for i in zip(inner.index, inner.weight, strict=True)
+    ]
+    index = [ZERO if ZERO in (a, b) else a * inner.source_size + b for (a, _), (b, _) in pairs]
+    return Selection.of(index, outer.source_size * inner.source_size, [v * w for (_, v), (_, w) in pairs])
 
 
 def first_seen(index: Sequence[int]) -> tuple[bool, ...]:

@@ -74,7 +74,8 @@ class GrowthOperator:
     """
 
     axes: Mapping[str, AxisMap]
-    """By axis label, for the axes that grow. `label@module` overrides it for one module, its name written with
+    """By axis label, for the axes that grow; a product of axes, `heads*head_dim` say, may have a map of its own, which
+    stands before those of its axes. `label@module` overrides it for one module, its name written with
     `{layer}` for every layer or with a number for one."""
     depth: Mapping[str, DepthMatrix]
     """By parameter name (with `{layer}`); `*writes` for all that write to the residual stream, `*` for the rest."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from growth.axes import axis_sizes
 from growth.fit import Batch, Fit, FitOutcome
 from growth.operators.learned import LearnedOperator
 from growth.operators.ligo import Ligo
@@ -108,10 +109,15 @@ class Bench:
         return Fit(self.plan, self.method, self.source, self.module, self.batches)
 
     def start(self) -> dict[str, Tensor]:
-        """Where every factor of a fit starts, from the closed form's rows by hand."""
+        """Where every factor of a fit of full rank starts: nothing is added to the new rows, depth is the closed form's.
+
+        Only for maps that all layers share.
+        """
         family, operator = self.plan.source.architecture.model_type, self.plan.operator
         started = {
-            f"axes/{axis}/{LETTERS[letter]}": dense(getattr(operator.axes[axis], LETTERS[letter]))
+            f"axes/{axis}/{LETTERS[letter]}.up": torch.zeros(
+                sum(operator.axes[axis].new), operator.axes[axis].source_size, dtype=torch.float64
+            )
             for axis, letters in WIDTH_FACTORS[family].items()
             for letter in letters
             if axis in operator.axes
@@ -120,6 +126,19 @@ class Bench:
             if "{layer}" in template and template.format(layer=0) in self.source:
                 started[f"depth/{template}"] = self._start_of_depth(template)
         return started
+
+    def matrices(self, factors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The dense matrices that such factors make, by the closed form's rows and by hand."""
+        dense_maps = {name: tensor for name, tensor in factors.items() if name.startswith("depth/")}
+        for name, up in factors.items():
+            if name.startswith("axes/"):
+                axis, part = name.removeprefix("axes/").removesuffix(".up").split("/")
+                axis_map = self.plan.operator.axes[axis]
+                rows = [row for row, new in enumerate(axis_map.new) if new]
+                spread = torch.zeros(len(axis_map.new), len(rows), dtype=up.dtype)
+                spread[rows, range(len(rows))] = 1.0
+                dense_maps[name.removesuffix(".up")] = dense(getattr(axis_map, part)) + spread @ up
+        return dense_maps
 
     def _start_of_depth(self, template: str) -> Tensor:
         """Stacked layers; or identity blocks, which repeat a layer without what it writes."""
@@ -136,7 +155,7 @@ class Bench:
 
     def reference_loss(self, factors: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The loss of the stock module with weights that brute force has grown."""
-        weights = BruteForce(self.plan, factors).weights(self.source)
+        weights = BruteForce(self.plan, self.matrices(factors)).weights(self.source)
         known = {name for name, _ in self.module.named_parameters()}
         assert known == set(weights)
         loss: Tensor = functional_call(self.module, weights, kwargs=dict(batch)).loss
@@ -144,10 +163,10 @@ class Bench:
 
 
 def learned(outcome: FitOutcome, plan: GrowthPlan) -> dict[str, Tensor]:
-    """The dense matrices of a fitted operator by the names of its factors."""
+    """What a fit has learned, by the names of its factors."""
     operator: Any = outcome.operator
     found = {
-        f"axes/{axis}/{LETTERS[letter]}": getattr(operator.axes[axis], LETTERS[letter]).matrix
+        f"axes/{axis}/{LETTERS[letter]}.up": getattr(operator.axes[axis], LETTERS[letter]).up
         for axis, letters in WIDTH_FACTORS[plan.source.architecture.model_type].items()
         for letter in letters
     }
@@ -162,7 +181,10 @@ def perturbed(factors: Mapping[str, Tensor], spread: float = 0.02) -> dict[str, 
 
 def fitted(plan: GrowthPlan, dtype: torch.dtype = torch.float32) -> GrowthOperator:
     """An operator as a fit leaves it: every factor dense, none where it started."""
-    learned = LearnedOperator(plan.operator, dict.fromkeys(tensor.parameter for tensor in plan.tensors), dtype=dtype)
+    rows = dict.fromkeys(tensor.parameter for tensor in plan.tensors)
+    assert isinstance(plan.method, Ligo)
+    sizes = axis_sizes(plan.source.sizes)
+    learned = LearnedOperator(plan.operator, rows, sizes, plan.method.structure, dtype=dtype)
     learned.load(perturbed({name: tensor.detach() for name, tensor in learned.factors.items()}))
     return learned.frozen()
 

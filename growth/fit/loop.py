@@ -1,0 +1,216 @@
+"""LiGO: fit an operator's factors on the module's own loss, the source's weights staying as they are.
+
+Source: LiGO (arXiv 2303.00980), Algorithm 1. Every step makes the target compute through the operator on one batch and
+moves the factors alone.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from growth.axes import axis_sizes
+from growth.fit.batches import Batch, Batches, labelled, mean_loss
+from growth.fit.module import GrownModule
+from growth.fit.schedule import rate_factor
+from growth.fit.state import FitState, Point
+from growth.fit.weights import SourceWeights
+from growth.operators.learned import LearnedOperator
+from growth.operators.ligo import Ligo
+from growth.operators.operator import GrowthOperator
+from growth.plan import GrowthPlan
+
+MOMENTUM = 0.9
+"""Of plain gradient descent."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitOutcome:
+    """A fitted operator and its losses."""
+
+    operator: GrowthOperator
+    curve: tuple[Point, ...]
+    learned_numbers: int
+    flops_per_step: int
+    """Of the products with matrices, forward and back."""
+    factored: tuple[str, ...]
+    """The target's matrices that were applied as factors; the others were written out in every step."""
+
+
+class Fit:
+    """One fit of one operator; `run` takes it from its state to the last step."""
+
+    def __init__(
+        self,
+        plan: GrowthPlan,
+        options: Ligo,
+        source: Mapping[str, Tensor],
+        module: nn.Module,
+        batches: Batches,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        """`source` holds the source's tensors in float32 or wider by their name in the table; `module` is a target.
+
+        The module's own weights are never read: they may lie on the meta device. It runs without dropout.
+        """
+        self._options, self._batches, self._device = options, batches, device
+        self._shifted = plan.source.architecture.objective == "causal_lm"
+        weights = SourceWeights(plan, source, device=device)
+        rows = dict.fromkeys(tensor.parameter for tensor in plan.tensors)
+        self._learned = LearnedOperator(
+            plan.operator,
+            rows,
+            axis_sizes(plan.source.sizes),
+            options.structure,
+            seed=plan.seed,
+            device=device,
+            dtype=weights.dtype,
+        )
+        self._module = GrownModule(
+            plan,
+            module,
+            weights,
+            self._learned.operator(),
+            tokens=_tokens(batches, options.batch_size, plan),
+            form=options.form,
+            checkpointing=options.activation_checkpointing,
+        )
+        self._optimizer = _optimizer(options, self._learned)
+        self._peaks = [group["lr"] for group in self._optimizer.param_groups]
+        self.state = FitState(0, {})
+
+    def resume(self, state: FitState) -> None:
+        """Go on from `state`."""
+        self._learned.load(state.factors)
+        for name, factor in self._learned.factors.items():
+            kept = {k.removeprefix(f"{name}/"): t for k, t in state.moments.items() if k.rpartition("/")[0] == name}
+            moved = {key: tensor.to(factor.device) for key, tensor in kept.items()}
+            self._optimizer.state[factor] = {"step": torch.tensor(float(state.step)), **moved}
+        self.state = state
+
+    def run(
+        self,
+        on_point: Callable[[Point], None],
+        save_state: Callable[[FitState], None],
+        checkpoint_seconds: float = 60.0,
+    ) -> FitOutcome:
+        """Fit to the last step and return the operator.
+
+        `on_point` takes the losses of every step; what it raises stops the fit. `save_state` takes the state every
+        `checkpoint_seconds`.
+        """
+        if not self.state.curve:
+            self._record(Point(0, None, self.held_out_loss()), on_point)
+        saved_at = time.monotonic()
+        while self.state.step < self._options.steps:
+            self._record(self._step(), on_point)
+            if time.monotonic() - saved_at >= checkpoint_seconds:
+                save_state(self._snapshot())
+                saved_at = time.monotonic()
+        return FitOutcome(
+            self._learned.frozen(),
+            tuple(self.state.curve),
+            sum(factor.numel() for factor in self._learned.factors.values()),
+            self._module.flops_per_step,
+            tuple(name for name, form in self._module.forms.items() if form == "factored"),
+        )
+
+    def gradients(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss's gradient by every factor, for one batch."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._backward(batch)
+        return {name: _gradient(factor) for name, factor in self._learned.factors.items()}
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """Mean loss over the labelled tokens of the held-out batches, nats per token."""
+        self._module.begin(self._learned.operator())
+        batches = [self._moved(batch) for batch in self._batches.held_out()]
+        return mean_loss(self._run, batches, shifted=self._shifted)
+
+    def _moved(self, batch: Batch) -> dict[str, Tensor]:
+        return {name: tensor.to(self._device) for name, tensor in batch.items()}
+
+    def _step(self) -> Point:
+        step = self.state.step
+        for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * rate_factor(self._options, step)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self._backward(self._batches.batch(step))
+        if self._options.gradient_clip:
+            nn.utils.clip_grad_norm_(list(self._learned.factors.values()), self._options.gradient_clip)
+        self._optimizer.step()
+        self.state.step = step + 1
+        last = self.state.step == self._options.steps
+        measured = last or self.state.step % self._options.held_out_every == 0
+        return Point(self.state.step, loss, self.held_out_loss() if measured else None)
+
+    def _backward(self, batch: Batch) -> float:
+        """Adds the gradient of the batch's mean loss to the factors', and returns that loss."""
+        weights = self._module.begin(self._learned.operator())
+        parts = _split(batch, self._options.gradient_accumulation)
+        counts = [labelled(part, shifted=self._shifted) for part in parts]
+        total = 0.0
+        for part, count in zip(parts, counts, strict=True):
+            loss = self._run(self._moved(part)).loss * (count / sum(counts))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        weights.backward()
+        return total
+
+    def _run(self, batch: dict[str, Tensor]) -> "_Output":
+        dtype = torch.bfloat16 if self._options.autocast == "bfloat16" else None
+        with torch.autocast(torch.device(self._device).type, dtype=dtype, enabled=dtype is not None):
+            output: _Output = self._module.run(batch)
+        return output
+
+    def _record(self, point: Point, on_point: Callable[[Point], None]) -> None:
+        self.state.curve.append(point)
+        on_point(point)
+
+    def _snapshot(self) -> FitState:
+        moments = {
+            f"{name}/{key}": tensor
+            for name, factor in self._learned.factors.items()
+            for key, tensor in self._optimizer.state[factor].items()
+            if key != "step"
+        }
+        return FitState(self.state.step, dict(self._learned.factors), moments, list(self.state.curve))
+
+
+class _Output(Protocol):
+    @property
+    def loss(self) -> Tensor: ...
+
+
+def _optimizer(options: Ligo, learned: LearnedOperator) -> torch.optim.Optimizer:
+    groups = [
+        {"params": learned.group("axes"), "lr": options.width_learning_rate},
+        {"params": learned.group("depth"), "lr": options.depth_learning_rate},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=MOMENTUM, weight_decay=options.weight_decay)
+    return torch.optim.AdamW(groups, weight_decay=options.weight_decay)
+
+
+def _gradient(factor: Tensor) -> Tensor:
+    return torch.zeros_like(factor) if factor.grad is None else factor.grad
+
+
+def _split(batch: Batch, parts: int) -> list[dict[str, Tensor]]:
+    """The batch in at most `parts` parts of nearly equal size."""
+    size = len(next(iter(batch.values())))
+    pieces = {name: tensor.tensor_split(min(parts, size)) for name, tensor in batch.items()}
+    return [dict(zip(pieces, values, strict=True)) for values in zip(*pieces.values(), strict=True)]
+
+
+def _tokens(batches: Batches, batch_size: int, plan: GrowthPlan) -> int:
+    """Tokens of one step, as the layers see them."""
+    first = batches.held_out()[0]
+    ids = first.get("input_ids")
+    return batch_size * (plan.target.sizes.fixed["positions"] if ids is None else ids.shape[1])
