@@ -24,7 +24,8 @@ def apply_map(tensor: Tensor, linear_map: LinearMap, position: int) -> Tensor:
         update = _product(linear_map.up, inner, position)
         if linear_map.appends:
             return torch.cat([tensor, update], position)
-        return _gather(tensor, linear_map.start, position).index_add(position, _rows(linear_map, tensor), update)
+        grown = _gather(tensor, linear_map.start, position)
+        return grown.index_add(position, _rows(linear_map, tensor), update)
     assert isinstance(linear_map, Selection)
     return _gather(tensor, linear_map, position)
 
@@ -156,6 +157,8 @@ def _unit_weights(selection: Selection) -> tuple[float, ...] | None:
 def _gather(tensor: Tensor, selection: Selection, position: int) -> Tensor:
     if selection.is_identity:
         return tensor
+    if MEAN not in selection.index and set(selection.weight) <= {1.0}:
+        return copy_units(tensor, selection, position)
     index, weight = _tensors(selection, tensor.device)
     if ZERO in selection.index or MEAN in selection.index:
         mean = tensor.mean(position, keepdim=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from hashlib import blake2b
-from math import log, prod
+from math import log, prod, sqrt
 
 import torch
 from torch import Tensor
@@ -135,12 +135,37 @@ def _new_unit_rows(noise: Noise, parameter: Parameter, layer: int | None, sizes:
     if mask is None:
         return None
     shape = parameter.shape(sizes)
+    if (read := _read(noise, parameter, mask, sizes)) is not None:
+        mask = mask * read
 
     def rows(start: int, stop: int, dtype: torch.dtype) -> Tensor:
         met = mask if len(mask) == 1 else mask[start:stop]
         return _normal(noise, parameter, layer, shape, start, stop).to(dtype) * met * noise.scale
 
     return rows
+
+
+def _read(noise: Noise, parameter: Parameter, new: Tensor, sizes: Mapping[str, int]) -> Tensor | None:
+    """What new units in groups read, [rows, columns]: their own part of the input, louder for being smaller.
+
+    None where all read everything. In each segment of what a matrix produces, groups follow each other.
+    """
+    sides = [dim.side for dim in parameter.dims]
+    if noise.groups == 1 or sorted(side.value for side in sides) != ["in", "out"]:
+        return None
+    produces, reads = (sides.index(side) for side in (Side.OUT, Side.IN))
+    inputs = torch.arange(parameter.shape(sizes)[reads])
+    part = inputs * noise.groups // len(inputs)
+    fresh = torch.split(new.flatten(), parameter.dims[produces].segment_sizes(sizes))
+    group = torch.cat([_group(segment, noise.groups) for segment in fresh])
+    met = group.unsqueeze(1) == part
+    return (met if produces == 0 else met.T) * sqrt(noise.groups)
+
+
+def _group(new: Tensor, groups: int) -> Tensor:
+    """The group of each new unit; of the others it means nothing."""
+    number = new.cumsum(0) - 1
+    return number.clamp(min=0) * groups // max(1, int(new.sum()))
 
 
 def _null_space_rows(noise: Noise, parameter: Parameter, layer: int | None, sizes: Mapping[str, int]) -> _Rows | None:

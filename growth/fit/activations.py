@@ -38,17 +38,17 @@ class GrownDim:
         """Equal for two dimensions that grow by the very same maps."""
         return tuple(id(linear_map) for segment in self._segments for _, linear_map in segment)
 
-    def expanded(self, units: Tensor, added: tuple[int, Tensor] | None = None) -> Tensor:
+    def expanded(self, units: Tensor, added: Sequence[tuple[int, Tensor]] = ()) -> Tensor:
         """From units of the source [n, S] to units of the target [n, T].
 
-        `added` are the first of some of the latter, and what is added to them [n, rows].
+        `added` is what is added to some of the latter [n, rows], each time with the first of them, in their order.
         """
         appending = self._appending()
-        if appending is not None and added is not None and added[0] == appending.source_size:
-            fresh = added[1] + appending.update(units)
-            return torch.cat([units, fresh], 1)
+        if appending is not None and added and _covers(added, appending):
+            fresh = torch.cat([tensor for _, tensor in added], 1) if len(added) > 1 else added[0][1]
+            return torch.cat([units, fresh + appending.update(units)], 1)
         grown = self._applied(units, self._source_sizes, apply_map, transposed=False)
-        return grown if added is None else _sum_at(grown, *added)
+        return _sum_at(grown, added) if added else grown
 
     def contracted(self, units: Tensor) -> Tensor:
         """From units of the target [n, T] to what a reader of the source's units takes [n, S]: the transposed maps."""
@@ -84,10 +84,20 @@ class GrownDim:
         return merge_dims(part, 1, len(segment))
 
 
-def _sum_at(grown: Tensor, first: int, added: Tensor) -> Tensor:
-    rows = added.shape[1]
-    before, met, after = torch.split(grown, [first, rows, grown.shape[1] - first - rows], 1)
-    return torch.cat([before, met + added, after], 1)
+def _covers(added: Sequence[tuple[int, Tensor]], appending: UpdatedMap) -> bool:
+    """Whether something is added to all appended units, and to no other."""
+    return added[0][0] == appending.source_size and sum(tensor.shape[1] for _, tensor in added) == len(appending.rows)
+
+
+def _sum_at(grown: Tensor, added: Sequence[tuple[int, Tensor]]) -> Tensor:
+    sizes, place = [], 0
+    for first, tensor in added:
+        sizes += [first - place, tensor.shape[1]]
+        place = first + tensor.shape[1]
+    parts = list(torch.split(grown, [*sizes, grown.shape[1] - place], 1))
+    for number, (_, tensor) in enumerate(added):
+        parts[2 * number + 1] = parts[2 * number + 1] + tensor
+    return torch.cat(parts, 1)
 
 
 def _size(entry: tuple[int, LinearMap | None], transposed: bool) -> int:

@@ -2,14 +2,16 @@
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from growth.apply import side_maps
-from growth.axes import Role, axis_sizes
+from growth.axes import Parameter, Role, axis_sizes
 from growth.fit.activations import GrownDim
 from growth.fit.form import Form, Matrix, WeightCost, operations
 from growth.fit.recomputing import Checkpointing, Products, recompute
@@ -43,7 +45,7 @@ class _Reader:
 
 @dataclass(frozen=True, slots=True)
 class _Random:
-    """The part of a residual outside of which it is zero."""
+    """A part of a residual, as [out, in], that is not zero."""
 
     row: int
     column: int
@@ -103,19 +105,24 @@ class GrownModule:
         self._step: StepWeights | None = None
         self._dims: dict[tuple[str, int], GrownDim] = {}
         self._contracted: tuple[Tensor, tuple[int, ...], Tensor] | None = None
-        self._random: dict[str, _Random | None] = {}
+        self._random: dict[str, tuple[_Random, ...]] = {}
         weights = _weights_of(self.module, plan)
         self.costs = {w.tensor.name: self._cost(w, operator, tokens) for w in weights if w.readers}
         self.forms = {name: cost.cheapest(form) for name, cost in self.costs.items()}
         factored = [weight for weight in weights if self.forms.get(weight.tensor.name) == "factored"]
-        self._mixed = dict.fromkeys(weight.tensor.parameter for weight in factored)
-        self._written = {w.name: w.tensor for w in weights if w not in factored}
-        for block in _blocks(self.module, plan):
+        biases = {weight.tensor.name: _bias_of(weight, weights) for weight in factored}
+        folded = [bias for bias in biases.values() if bias is not None]
+        self._mixed = dict.fromkeys(weight.tensor.parameter for weight in [*factored, *folded])
+        written = [weight for weight in weights if weight not in factored and weight not in folded]
+        self._written = {weight.name: weight.tensor for weight in written}
+        for block in _layer_modules(self.module, plan):
             recompute(block, self._products, checkpointing)
         for weight in factored:
+            bias = biases[weight.tensor.name]
             for reader in weight.readers:
-                self.module.set_submodule(reader.name, _Grown(self, weight.tensor, reader))
-        self._owners = {w.name: [_owner(self.module, name) for name in w.names] for w in weights if w not in factored}
+                row = None if bias is None else bias.tensor.parameter
+                self.module.set_submodule(reader.name, _Grown(self, weight.tensor, reader, row))
+        self._owners = {weight.name: [_owner(self.module, name) for name in weight.names] for weight in written}
 
     @property
     def flops_per_step(self) -> int:
@@ -137,24 +144,24 @@ class GrownModule:
         self._contracted = None
         return self.module(**batch)
 
-    def linear(self, tensor: TargetTensor, reader: _Reader, inputs: Tensor, bias: Tensor | None) -> Tensor:
-        """What the linear layer `reader` with the grown weight `tensor` makes of `inputs` [..., in]."""
-        step, into = self._current(), reader.input_dim
+    def linear(self, layer: "_Grown", inputs: Tensor, own_bias: Tensor | None) -> Tensor:
+        """What a linear layer with a grown weight makes of `inputs` [..., in]; `own_bias` [out] is written out."""
+        step, tensor, into = self._current(), layer.tensor, layer.reader.input_dim
         flat = inputs.flatten(0, -2)
         weight = step.mixed(tensor.parameter, tensor.layer)
-        units = self._products.linear(self._contract(inputs, flat, tensor, into), weight if into else weight.T)
+        bias = None if layer.bias_row is None else step.mixed(layer.bias_row, tensor.layer)
+        units = self._products.linear(self._contract(inputs, flat, tensor, into), weight if into else weight.T, bias)
         outputs = self._dim(tensor, 1 - into).expanded(units, self._added(flat, tensor, into))
         scale = step.grower.scale(tensor.parameter)
         outputs = outputs if scale == 1.0 else outputs * scale
-        outputs = outputs if bias is None else outputs + bias.to(outputs.dtype)
+        outputs = outputs if own_bias is None else outputs + own_bias.to(outputs.dtype)
         return outputs.view(*inputs.shape[:-1], outputs.shape[-1])
 
     def lookup(self, tensor: TargetTensor, indices: Tensor) -> Tensor:
         """The rows `indices` of the grown table `tensor`."""
         step, flat = self._current(), indices.flatten()
         units = nn.functional.embedding(flat, step.mixed(tensor.parameter, tensor.layer))
-        block = self._block(tensor)
-        added = None if block is None else (block.column, nn.functional.embedding(flat, block.entries))
+        added = [(block.column, nn.functional.embedding(flat, block.entries)) for block in self._blocks(tensor)]
         outputs = self._dim(tensor, 1).expanded(units, added) * step.grower.scale(tensor.parameter)
         return outputs.view(*indices.shape, outputs.shape[-1])
 
@@ -171,18 +178,17 @@ class GrownModule:
             self._contracted = (inputs, dim.identity, dim.contracted(flat))
         return self._contracted[2]
 
-    def _added(self, flat: Tensor, tensor: TargetTensor, into: int) -> tuple[int, Tensor] | None:
-        """The first output unit that the residual makes, and what it makes of it and of those after it."""
-        block = self._block(tensor)
-        if block is None:
-            return None
-        if into:
-            return block.row, self._products.linear(_part(flat, block.column, block.entries.shape[1]), block.entries)
-        return block.column, self._products.linear(_part(flat, block.row, len(block.entries)), block.entries.T)
+    def _added(self, flat: Tensor, tensor: TargetTensor, into: int) -> list[tuple[int, Tensor]]:
+        """What the residual makes of the inputs, each time with the first output unit that takes it."""
+        blocks = self._blocks(tensor, transposed=into == 0)
+        parts = _parts(flat, blocks)
+        return [(block.row, self._products.linear(parts[block.column], block.entries)) for block in blocks]
 
-    def _block(self, tensor: TargetTensor) -> _Random | None:
+    def _blocks(self, tensor: TargetTensor, *, transposed: bool = False) -> tuple[_Random, ...]:
         if tensor.name not in self._random:
-            self._random[tensor.name] = _random_block(self._source.residual(tensor.parameter, tensor.layer))
+            residual = self._source.residual(tensor.parameter, tensor.layer)
+            turned = residual.T if transposed and residual is not None else residual
+            self._random[tensor.name] = _random_blocks(turned)
         return self._random[tensor.name]
 
     def _dim(self, tensor: TargetTensor, position: int) -> GrownDim:
@@ -200,13 +206,13 @@ class GrownModule:
         row = weight.tensor.parameter
         rows, columns = (self._grown_dim(operator, weight.tensor, position) for position in (0, 1))
         source, target = (row.shape(sizes) for sizes in self._sizes)
-        block = self._block(weight.tensor)
+        blocks = self._blocks(weight.tensor, transposed=weight.readers[0].input_dim == 0)
         matrix = Matrix(
             source=(source[0], source[1]),
             target=(target[0], target[1]),
             dims=(rows, columns),
             learned=row.layered and isinstance(operator.depth_matrix(row), DenseDepth),
-            random=0 if block is None else block.entries.numel(),
+            random=sum(block.entries.numel() for block in blocks),
         )
         lookups = sum(reader.looks_up for reader in weight.readers)
         return matrix.cost(tokens=tokens, linears=len(weight.readers) - lookups, lookups=lookups)
@@ -215,34 +221,48 @@ class GrownModule:
 class _Grown(nn.Module):
     """Stands in the target module for a layer whose weight is applied as factors."""
 
-    def __init__(self, host: GrownModule, tensor: TargetTensor, reader: _Reader) -> None:
+    host: GrownModule
+    tensor: TargetTensor
+    reader: _Reader
+    bias_row: Parameter | None
+    """Where the bias grows as the weight's rows do, and is added before they do."""
+
+    def __init__(self, host: GrownModule, tensor: TargetTensor, reader: _Reader, bias_row: Parameter | None) -> None:
         super().__init__()
         # Not as attributes of a module, which would make parts of this one: the host has it as a part.
-        self.__dict__.update(host=host, tensor=tensor, reader=reader, weight=reader.module.weight)
+        self.__dict__.update(host=host, tensor=tensor, reader=reader, bias_row=bias_row, weight=reader.module.weight)
         bias = getattr(reader.module, "bias", None)
         assert bias is None or isinstance(bias, nn.Parameter)
-        self.register_parameter("bias", bias)
+        self.register_parameter("bias", bias if bias_row is None else None)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """What the stock layer would compute with the grown weight."""
-        host: GrownModule = self.__dict__["host"]
-        tensor, reader = self.__dict__["tensor"], self.__dict__["reader"]
-        if reader.looks_up:
-            return host.lookup(tensor, inputs)
-        bias = self._parameters["bias"]
-        return host.linear(tensor, reader, inputs, bias)
+        if self.reader.looks_up:
+            return self.host.lookup(self.tensor, inputs)
+        return self.host.linear(self, inputs, self._parameters["bias"])
 
 
-def _part(flat: Tensor, first: int, size: int) -> Tensor:
-    return flat.narrow(1, first, size)
+def _parts(flat: Tensor, blocks: Sequence[_Random]) -> dict[int, Tensor]:
+    """What each of the blocks reads, by its first column; parts do not overlap."""
+    sizes = {block.column: block.entries.shape[1] for block in blocks}
+    cuts = sorted({0, flat.shape[1], *sizes, *(column + size for column, size in sizes.items())})
+    pieces = torch.split(flat, [stop - start for start, stop in pairwise(cuts)], 1)
+    return dict(zip(cuts, pieces, strict=False))
 
 
-def _random_block(residual: Tensor | None) -> _Random | None:
-    if residual is None or not residual.any():
-        return None
-    rows, columns = (residual.any(1 - dim).nonzero().flatten() for dim in (0, 1))
-    block = residual[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return _Random(int(rows[0]), int(columns[0]), block.clone())
+def _random_blocks(residual: Tensor | None) -> tuple[_Random, ...]:
+    """Runs of rows that read the same columns."""
+    if residual is None:
+        return ()
+    met = residual != 0
+    first, size = met.int().argmax(1), met.sum(1)
+    runs = torch.unique_consecutive(torch.stack([first, size], 1), dim=0, return_counts=True)
+    blocks, row = [], 0
+    for (column, columns), rows in zip(runs[0].tolist(), runs[1].tolist(), strict=True):
+        if columns:
+            blocks.append(_Random(row, column, residual[row : row + rows, column : column + columns].clone()))
+        row += rows
+    return tuple(blocks)
 
 
 def _weights_of(module: nn.Module, plan: GrowthPlan) -> list[_Weight]:
@@ -275,12 +295,23 @@ def _readers(module: nn.Module, names: list[str]) -> list[_Reader] | None:
     return readers
 
 
+def _bias_of(weight: _Weight, weights: Sequence[_Weight]) -> _Weight | None:
+    """The bias that belongs to a weight alone and grows as its rows do."""
+    row, name = weight.tensor.parameter, weight.tensor.name.removesuffix("weight") + "bias"
+    found = next((other for other in weights if other.tensor.name == name), None)
+    if found is None or len(weight.readers) != 1 or len(found.names) != 1:
+        return None
+    rows = row.dims[1 - weight.readers[0].input_dim]
+    alike = found.tensor.parameter.dims == (rows,) and row.role is Role.LINEAR
+    return found if alike else None
+
+
 def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
     owner, _, attribute = name.rpartition(".")
     return module.get_submodule(owner), attribute
 
 
-def _blocks(module: nn.Module, plan: GrowthPlan) -> Iterator[nn.Module]:
+def _layer_modules(module: nn.Module, plan: GrowthPlan) -> Iterator[nn.Module]:
     """The modules of the layers."""
     layered = {tensor.name for tensor in plan.tensors if tensor.layer is not None}
     known = parameter_names(plan.target, dict(module.named_parameters()))

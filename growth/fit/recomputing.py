@@ -42,15 +42,16 @@ class Products:
     def __init__(self) -> None:
         self._kept: _Kept | None = None
 
-    def linear(self, units: Tensor, weight: Tensor) -> Tensor:
-        """`units @ weight.T`, [n, in] and [out, in] to [n, out]; under autocast in its dtype."""
+    def linear(self, units: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """`units @ weight.T + bias`, [n, in], [out, in] and [out] to [n, out]; under autocast in its dtype."""
         if torch.is_autocast_enabled(units.device.type):
             dtype = torch.get_autocast_dtype(units.device.type)
             units, weight = units.to(dtype), weight.to(dtype)
+            bias = None if bias is None else bias.to(dtype)
         if self._kept is None:
-            return nn.functional.linear(units, weight)
+            return nn.functional.linear(units, weight, bias)
         known = self._kept.next()
-        output: Tensor = _Linear.apply(units, weight, known)  # type: ignore[no-untyped-call]
+        output: Tensor = _Linear.apply(units, weight, bias, known)  # type: ignore[no-untyped-call]
         if known is None:
             self._kept.keep(output.detach())
         return output
@@ -70,17 +71,18 @@ class _Linear(torch.autograd.Function):
     """A product whose output may be known already."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, units: Tensor, weight: Tensor, known: Tensor | None) -> Tensor:
+    def forward(ctx: FunctionCtx, units: Tensor, weight: Tensor, bias: Tensor | None, known: Tensor | None) -> Tensor:
         ctx.save_for_backward(units, weight)
-        return nn.functional.linear(units, weight) if known is None else known.view_as(known)
+        return nn.functional.linear(units, weight, bias) if known is None else known.view_as(known)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         (gradient,) = gradients
         units, weight = ctx.saved_tensors
         by_units = gradient @ weight if ctx.needs_input_grad[0] else None
         by_weight = gradient.T @ units if ctx.needs_input_grad[1] else None
-        return by_units, by_weight, None
+        by_bias = gradient.sum(0) if ctx.needs_input_grad[2] else None
+        return by_units, by_weight, by_bias, None
 
 
 def recompute(block: nn.Module, products: Products, checkpointing: Checkpointing) -> None:

@@ -117,6 +117,7 @@ def _told_noise(noise: Noise | None) -> dict[str, Any] | None:
         "order": list(noise.order),
         "scale": noise.scale,
         "column_scale": dict(noise.column_scale),
+        "groups": noise.groups,
     }
 
 
@@ -176,6 +177,7 @@ def _assemble(told: Mapping[str, Any], tensors: Mapping[str, Tensor], sizes: Map
             order=tuple(map(int, noise["order"])),
             scale=float(noise["scale"]),
             column_scale={axis: float(scale) for axis, scale in dict(noise["column_scale"]).items()},
+            groups=int(noise.get("groups", 1)),
             frame=_axes("frame", tensors, sizes),
         ),
     )

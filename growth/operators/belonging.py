@@ -108,6 +108,8 @@ def _check_noise(noise: Noise, plan: GrowthPlan) -> None:
     layers = range(plan.source.sizes.num_hidden_layers)
     if len(noise.order) != plan.target.sizes.num_hidden_layers or any(layer not in layers for layer in noise.order):
         raise InvalidOperator("The operator's noise does not name a source layer for each target layer; fit it again.")
+    if noise.groups < 1:
+        raise InvalidOperator(f"The operator's noise has {noise.groups} groups; it must have one at least.")
     if noise.kind is NoiseKind.NULL_SPACE and not all(_closed_form(axis_map) for axis_map in noise.frame.values()):
         raise InvalidOperator("The operator's frame holds maps that no closed-form method makes; fit it again.")
 

@@ -34,9 +34,8 @@ class _Learned:
 class LearnedOperator:
     """The factors of an operator as tensors: `axes/<key>/<map>.up` and `.down`, and `depth/<parameter>` [L_T, L_S].
 
-    A width map is its closed form plus an update (`UpdatedMap`): of full rank on the new rows alone, as in the authors'
-    [I; S], or of a low rank on all rows. Every parameter of a block has a depth matrix of its own, weights and biases
-    apart; depth is mixed first.
+    A width map is its closed form plus an update of the new rows (`UpdatedMap`), as in the authors' [I; S]. Every
+    parameter of a block has a depth matrix of its own, weights and biases apart; depth is mixed first.
     """
 
     def __init__(
@@ -106,8 +105,7 @@ class LearnedOperator:
         return UpdatedMap(start, self._rows(learned), view(up), None if down is None else view(down))
 
     def _rows(self, learned: _Learned) -> tuple[int, ...]:
-        new = self._axes[learned.key].new
-        return tuple(row for row, fresh in enumerate(new) if fresh or self._low_rank(learned))
+        return tuple(row for row, new in enumerate(self._axes[learned.key].new) if new)
 
     def _low_rank(self, learned: _Learned) -> bool:
         return self._rank is not None and learned.key.partition("@")[0] == "intermediate"

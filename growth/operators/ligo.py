@@ -47,6 +47,13 @@ class Ligo(Method):
         None, "Rank of the update to the FFN's map; null learns its new rows in full.", minimum=1, maximum=65_536
     )
     residual: bool = option(True, "Whether the init's random new units stay, as they are, under what is learned.")
+    residual_groups: int = option(
+        4,
+        "Groups of those new units, each of which reads its own part of a layer's input, so that a step costs less; 1 "
+        "lets all read everything, as the init does.",
+        minimum=1,
+        maximum=64,
+    )
     autocast: Literal["bfloat16"] | None = option(None, "Runs the module's products in bfloat16.")
     activation_checkpointing: Literal["none", "selective", "full"] = option(
         "selective",
@@ -72,8 +79,9 @@ class Ligo(Method):
         if not growth.widens and growth.layers[0] == growth.layers[1]:
             raise ImpossibleTarget("The target has the source's own sizes, so there is nothing to fit; ask for larger.")
         built = start.build(growth)
-        operator = built.operator if self.residual else replace(built.operator, noise=None)
-        return replace(built, operator=operator, function_preserving=False)
+        noise = built.operator.noise if self.residual else None
+        grouped = noise and replace(noise, groups=self.residual_groups)
+        return replace(built, operator=replace(built.operator, noise=grouped), function_preserving=False)
 
     @property
     def structure(self) -> Structure:

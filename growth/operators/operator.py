@@ -62,6 +62,8 @@ class Noise:
     """Standard deviation, in units of the source tensor's."""
     column_scale: Mapping[str, float] = field(default_factory=dict)
     """A further factor for tensors that read an axis: by how much copies shrink the columns."""
+    groups: int = 1
+    """Of new units: each group of a layer's reads a part of its input of its own."""
     frame: Mapping[str, AxisMap] = field(default_factory=dict)
     """The closed-form maps that tell new units and unreached directions; a fit moves `axes`, never these."""
 

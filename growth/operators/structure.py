@@ -20,4 +20,4 @@ class Structure:
     attention: Attention = "heads"
     """Whether attention maps mix whole heads, or all units of all heads."""
     rank: int | None = None
-    """Rank of the update to maps of `intermediate`; None learns the new rows in full."""
+    """Rank of what is learned of the maps of `intermediate`; None is full."""

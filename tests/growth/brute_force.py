@@ -128,11 +128,28 @@ class BruteForce:
         stacked = None if layer is None else layer % self.plan.source.sizes.num_hidden_layers
         spread = source[template.format(layer=stacked)].double().std(correction=0)
         drawn = _normal(f"{self.plan.seed}/{template.format(layer=layer)}", self._shape(start, source, template))
-        return drawn * spread * (fresh[:, None] if start.produces == 0 else fresh)
+        met = (fresh[:, None] if start.produces == 0 else fresh) * torch.ones(drawn.shape)
+        if noise.groups > 1 and start.left is not None and start.right is not None:
+            met = _in_groups(met if start.produces == 0 else met.T, noise.groups, 3 if "c_attn" in template else 1)
+            met = met if start.produces == 0 else met.T
+        return drawn * spread * met
 
     def _shape(self, rule: Rule, source: Mapping[str, Tensor], template: str) -> tuple[int, int]:
         rows, columns = source[template.format(layer=0)].shape
         return (rows if rule.left is None else len(rule.left)), (columns if rule.right is None else len(rule.right))
+
+
+def _in_groups(met: Tensor, groups: int, segments: int) -> Tensor:
+    """Of the new rows of each segment the first part reads the first part of the columns, and so on."""
+    rows, columns = met.shape
+    kept = torch.zeros(rows, columns)
+    for segment in range(segments):
+        new = [r for r in range(segment * rows // segments, (segment + 1) * rows // segments) if met[r].any()]
+        for number, row in enumerate(new):
+            group = number * groups // len(new)
+            reads = [c for c in range(columns) if c * groups // columns == group]
+            kept[row, reads] = groups**0.5
+    return kept
 
 
 def _template(name: str) -> str:

@@ -109,10 +109,7 @@ class Bench:
         return Fit(self.plan, self.method, self.source, self.module, self.batches)
 
     def start(self) -> dict[str, Tensor]:
-        """Where every factor of a fit of full rank starts: nothing is added to the new rows, depth is the closed form's.
-
-        Only for maps that all layers share.
-        """
+        """Where the factors of a fit of full rank and shared maps start: new rows at nothing, depth as closed form."""
         family, operator = self.plan.source.architecture.model_type, self.plan.operator
         started = {
             f"axes/{axis}/{LETTERS[letter]}.up": torch.zeros(
