@@ -90,6 +90,8 @@ def _covers(added: Sequence[tuple[int, Tensor]], appending: UpdatedMap) -> bool:
 
 
 def _sum_at(grown: Tensor, added: Sequence[tuple[int, Tensor]]) -> Tensor:
+    if len(added) == 1 and added[0][1].shape == grown.shape:
+        return grown + added[0][1]
     sizes, place = [], 0
     for first, tensor in added:
         sizes += [first - place, tensor.shape[1]]

@@ -130,7 +130,9 @@ class Fit:
         """Mean loss over the labelled tokens of the held-out batches, nats per token."""
         self._module.begin(self._learned.operator())
         batches = [self._moved(batch) for batch in self._batches.held_out()]
-        return mean_loss(self._run, batches, shifted=self._shifted)
+        loss = mean_loss(self._run, batches, shifted=self._shifted)
+        self._module.end()
+        return loss
 
     def _moved(self, batch: Batch) -> dict[str, Tensor]:
         return {name: tensor.to(self._device) for name, tensor in batch.items()}
@@ -160,6 +162,7 @@ class Fit:
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         weights.backward()
+        self._module.end()
         return total
 
     def _run(self, batch: dict[str, Tensor]) -> "_Output":

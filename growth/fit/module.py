@@ -139,6 +139,13 @@ class GrownModule:
                 owner._parameters[attribute] = self._step.written[name]  # type: ignore[assignment]
         return self._step
 
+    def end(self) -> None:
+        """Let go of the step's weights, whose gradients have gone on to the factors."""
+        self._step, self._contracted = None, None
+        self._dims = {}
+        for owner, attribute in (place for owners in self._owners.values() for place in owners):
+            owner._parameters[attribute] = None
+
     def run(self, batch: Mapping[str, Tensor]) -> Any:
         """The module's output for one batch."""
         self._contracted = None
@@ -147,12 +154,13 @@ class GrownModule:
     def linear(self, layer: "_Grown", inputs: Tensor, own_bias: Tensor | None) -> Tensor:
         """What a linear layer with a grown weight makes of `inputs` [..., in]; `own_bias` [out] is written out."""
         step, tensor, into = self._current(), layer.tensor, layer.reader.input_dim
-        flat = inputs.flatten(0, -2)
+        flat, rows, scale = inputs.flatten(0, -2), self._dim(tensor, 1 - into), step.grower.scale(tensor.parameter)
         weight = step.mixed(tensor.parameter, tensor.layer)
         bias = None if layer.bias_row is None else step.mixed(layer.bias_row, tensor.layer)
+        if not rows.grows and scale == 1.0:
+            bias, own_bias = bias if own_bias is None else own_bias, None
         units = self._products.linear(self._contract(inputs, flat, tensor, into), weight if into else weight.T, bias)
-        outputs = self._dim(tensor, 1 - into).expanded(units, self._added(flat, tensor, into))
-        scale = step.grower.scale(tensor.parameter)
+        outputs = rows.expanded(units, self._added(flat, tensor, into))
         outputs = outputs if scale == 1.0 else outputs * scale
         outputs = outputs if own_bias is None else outputs + own_bias.to(outputs.dtype)
         return outputs.view(*inputs.shape[:-1], outputs.shape[-1])

@@ -51,12 +51,13 @@ class SourceWeights:
         drawn = draw_residual(self._plan.operator, parameter, layer, self._sizes, self.fetch(parameter))
         return None if drawn is None else drawn.rows(0, parameter.shape(self._sizes)[0]).to(self._device, self.dtype)
 
-    def kept_residual(self, parameter: Parameter, layer: int | None) -> Tensor | None:
-        """The same, drawn once and kept."""
+    def kept_residual(self, parameter: Parameter, layer: int | None, _fetch: Fetch) -> Residual | None:
+        """The same for `growth.apply`, drawn once and kept."""
         name = parameter.tensor_name(layer)
         if name not in self._drawn:
             self._drawn[name] = self.residual(parameter, layer)
-        return self._drawn[name]
+        drawn = self._drawn[name]
+        return None if drawn is None else Residual.of(drawn)
 
 
 class StepWeights:
@@ -72,7 +73,7 @@ class StepWeights:
     ) -> None:
         """`mixed` are applied at the source's size; `written` are written out, by their name in the module."""
         self.operator, self._source = operator, source
-        self.grower = Grower(operator, plan.source, plan.target, self._residual)
+        self.grower = Grower(operator, plan.source, plan.target, source.kept_residual)
         self._cuts: list[tuple[Tensor, Tensor]] = []
         self._mixed = {row.name: [self._cut(t) for t in self._mix(row)] for row in mixed}
         self.written = {name: self._cut(self._grow(tensor)) for name, tensor in written.items()}
@@ -107,7 +108,3 @@ class StepWeights:
 
     def _grow(self, tensor: TargetTensor) -> Tensor:
         return self.grower.grow(tensor.parameter, tensor.layer, self._source.fetch(tensor.parameter))
-
-    def _residual(self, parameter: Parameter, layer: int | None, _fetch: Fetch) -> Residual | None:
-        drawn = self._source.kept_residual(parameter, layer)
-        return None if drawn is None else Residual.of(drawn)
