@@ -115,7 +115,7 @@ class Corpus:
 
     def position(self) -> dict[str, Json]:
         """Where the block begins that was read last, in what JSON can hold; `seek` takes it."""
-        start = self._starts[0] if self._block is None else self._block.start
+        start = self._starts[-1] if self._block is None else self._block.start
         return {"data": self._stream.fingerprint, "batch_size": self._batch_size, "seed": self._seed, **_told(start)}
 
     def seek(self, position: Mapping[str, Json]) -> None:

@@ -155,7 +155,7 @@ def test_what_is_no_array_of_token_ids(content: bytes, word: str, llama: Path, t
 def test_a_raw_file_that_ends_inside_a_token(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "ids.bin").write_bytes(bytes(1002))
     error = refusal(llama, tmp_path / "ids.bin", format="tokens", token_dtype="int32")
-    assert "has 1002 bytes, which is no multiple of the 4 of a int32" in str(error)
+    assert "has 1002 bytes, which is no multiple of the 4 of int32" in str(error)
     assert error.field == "/data/token_dtype"
 
 

@@ -85,7 +85,7 @@ def _bin(file: DataFile, dtype: str) -> _Array:
     kind: np.dtype[np.integer] = np.dtype(dtype).newbyteorder("<")
     if file.size % kind.itemsize:
         raise InvalidData(
-            f"{file.name} has {file.size} bytes, which is no multiple of the {kind.itemsize} of a {dtype}; name the "
+            f"{file.name} has {file.size} bytes, which is no multiple of the {kind.itemsize} of {dtype}; name the "
             "dtype that it was written in.",
             field="/data/token_dtype",
         )
