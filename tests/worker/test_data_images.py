@@ -180,9 +180,14 @@ def test_images_are_prepared_as_transformers_prepares_them(family: str, tmp_path
     assert {image for _, image in held_rows(corpus) + epoch(corpus, 18, 4)} == wanted
 
 
+def rows_of(corpus: Any) -> list[tuple[int, bytes]]:
+    """What 100 steps read."""
+    return epoch(corpus, 400, 4)
+
+
 def refusal(checkpoint: Path, data: Path, **asked: Any) -> InvalidData:
     with pytest.raises(InvalidData) as caught:
-        read(checkpoint, data, **asked).batch(100)
+        rows_of(read(checkpoint, data, **asked))
     sentence = str(caught.value)
     assert sentence.endswith(".")
     assert ". " not in sentence
