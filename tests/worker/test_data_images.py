@@ -1,9 +1,7 @@
 """Labelled images as a corpus: scikit-learn's scans of handwritten digits, in folders and in parquet."""
 
-import io
 import json
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 from transformers import DeiTImageProcessorPil, ViTImageProcessorPil
 
 from growth.errors import InvalidData
 from tests.tiny import tiny
+from tests.worker.digits import IMAGES as DIGITS
+from tests.worker.digits import LABELS, NAMES, SIZE, encoded
+from tests.worker.digits import TARGETS as LABELLED
 from tests.worker.reading import RecordingStorage, read, same
 from worker.corpus import MAX_HELD_OUT
 
-DIGITS = load_digits()
-IMAGES = [Image.fromarray((image * 15.9).astype(np.uint8)) for image in DIGITS.images[:300]]
-TARGETS = [int(label) for label in DIGITS.target[:300]]
-NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-LABELS: Mapping[str, Any] = {
-    "id2label": {str(n): name for n, name in enumerate(NAMES)},
-    "label2id": {name: n for n, name in enumerate(NAMES)},
-}
-SIZE: Mapping[str, Any] = {"image_size": 16, "patch_size": 4, "num_channels": 1}
-
-
-def encoded(image: Image.Image, kind: str = "png") -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind)
-    return file.getvalue()
+IMAGES, TARGETS = DIGITS[:300], LABELLED[:300]
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,9 @@ class ImageFolders(Stream):
             raise InvalidData(f"There are no images at {uri}; give a prefix with a folder of images for each label.")
         numbers = number_folders(sorted({_folder(file) for file in files}), config)
         # A hash, so that neither a label's folder nor the seed decides what is held out.
-        files.sort(key=lambda file: blake2b(file.name.removeprefix(str(uri)).encode(), digest_size=16).digest())
+        files.sort(
+            key=lambda file: blake2b(file.name.removeprefix(str(uri)).lstrip("/").encode(), digest_size=16).digest()
+        )
         pictures = [Picture(file.name, numbers[_folder(file)], file.read_whole) for file in files]
         held = _held_out_count(len(pictures), data)
         self._held, self._trained, self._seed = pictures[:held], pictures[held:], seed
