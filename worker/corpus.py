@@ -140,6 +140,7 @@ class Corpus:
         return block.examples[number - block.start.first]
 
     def _opened(self, start: _Start) -> _Block:
+        self._block = None
         self._reader = self._stream.examples(start.epoch, start.place)
         self._ahead = next(self._reader, None)
         return self._read(start)
@@ -152,6 +153,8 @@ class Corpus:
     def _read(self, start: _Start) -> _Block:
         """The block that begins at `start`, which is where the reader is."""
         assert self._reader is not None
+        # A reader that raises is spent: whoever asks again has the block opened anew.
+        self._block = None
         found: list[Example] = []
         while self._ahead is not None and len(found) < self._stream.block_size:
             found.append(self._ahead[1])

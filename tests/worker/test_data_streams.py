@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from growth.errors import InvalidData
-from storage import S3Settings, Storage, StorageSettings, Uri
+from storage import S3Settings, Storage, StorageSettings, Unavailable, Uri
 from tests.families.family import VOCAB_SIZE
 from tests.growth.text import real_text
 from tests.servers import S3Server
@@ -200,6 +200,38 @@ def test_a_token_outside_of_the_vocabulary_is_told_when_it_is_read(llama: Path, 
     corpus = read(llama, tmp_path / "ids.bin", format="tokens", batch_size=32)
     with pytest.raises(InvalidData, match=f"ids.bin has token id {VOCAB_SIZE}"):
         corpus.batch(40)
+
+
+class FailsOnce(RecordingStorage):
+    """A store that does not answer the read of a given number."""
+
+    fails_at = -1
+
+    def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
+        found = super().read(uri, start, length, etag=etag)
+        if len(self.reads) == self.fails_at:
+            raise Unavailable("The store does not answer.")
+        return found
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_step_may_be_asked_for_again_after_the_store_failed(llama: Path, tmp_path: Path) -> None:
+    folder = write(tmp_path / "corpus", "tokens")
+    whole = read(llama, folder, format="tokens")
+    expected = [whole.batch(step) for step in range(40)]
+    for later in (1, 2, 4):
+        store = FailsOnce()
+        corpus = read(llama, folder, format="tokens", store=store)
+        store.fails_at = len(store.reads) + later
+        failures = 0
+        for step, batch in enumerate(expected):
+            try:
+                found = corpus.batch(step)
+            except Unavailable:
+                failures += 1
+                found = corpus.batch(step)
+            assert same(found, batch)
+        assert failures == 1
 
 
 def data_file(path: Path) -> DataFile:
