@@ -174,6 +174,8 @@ class Architecture:
     """Names of tensors that are not those of checkpoints, old ones or a module's: regular expression, replacement."""
     headed_classes: frozenset[str] = field(default_factory=frozenset)
     """Classes whose logits are what the family is trained on; a tied embedding computes them."""
+    unlabelled_classes: frozenset[str] = field(default_factory=frozenset)
+    """Headed classes whose forward pass takes no labels, and so computes no loss."""
     objective: str = "causal_lm"
     """What the headed classes are trained on: `causal_lm`, `masked_lm`, `image_classification`, `seq2seq_lm` or
     `speech_seq2seq`."""

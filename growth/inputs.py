@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 LENGTH = 64
 TEXT_OBJECTIVES = frozenset({"causal_lm", "masked_lm"})
 """What running text alone trains; a corpus gives its labels."""
+TEXT_FORMATS = ("text", "jsonl", "parquet", "tokens")
+IMAGE_FORMATS = ("images", "parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,31 @@ def reads_text(config: "ModelConfig") -> bool:
     return config.architecture.objective in TEXT_OBJECTIVES
 
 
-def refuse_corpus(config: "ModelConfig") -> None:
-    """Raises InvalidData where a corpus of text is of no use to the model."""
-    if not reads_text(config):
+def reads_images(config: "ModelConfig") -> bool:
+    """Whether labelled images are what the checkpoint's class is trained on, by a loss that it computes itself."""
+    architecture = config.architecture
+    return (
+        architecture.objective == "image_classification" and config.model_class not in architecture.unlabelled_classes
+    )
+
+
+def reads_corpus(config: "ModelConfig") -> bool:
+    """Whether there is data that the model can be fitted on."""
+    return reads_text(config) or reads_images(config)
+
+
+def refuse_corpus(config: "ModelConfig", data_format: str) -> None:
+    """Raises InvalidData where data in this format is of no use to the model."""
+    model_type = config.architecture.model_type
+    if not reads_corpus(config):
         raise InvalidData(
-            f"A {config.architecture.model_type} model is not trained on running text; leave the data out: the "
-            "verification makes up inputs of its own.",
+            f"A {config.model_class or model_type} model is trained neither on running text nor on labelled images; "
+            "leave the data out: the verification makes up inputs of its own.",
             field="/data",
+        )
+    taken, what = (TEXT_FORMATS, "text") if reads_text(config) else (IMAGE_FORMATS, "labelled images")
+    if data_format not in taken:
+        raise InvalidData(
+            f"A {model_type} model reads {what}, and format {data_format!r} holds none; give {' or '.join(taken)}.",
+            field="/data/format",
         )

@@ -14,7 +14,7 @@ from growth.axes import Parameter, Role, axis_sizes
 from growth.config import ModelConfig, Sizes
 from growth.errors import ImpossibleTarget, InvalidMethod
 from growth.header import TensorInfo
-from growth.inputs import reads_text
+from growth.inputs import reads_corpus
 from growth.matching import match_tensors
 from growth.operators.method import Built, Growth, Method
 from growth.operators.operator import GrowthOperator
@@ -135,16 +135,16 @@ def make_plan(
     becomes a mixture, in standard deviations of each weight. Raises ImpossibleTarget, InvalidCheckpoint or another
     GrowthError, in one sentence with the nearest target that works.
     """
-    if method.fits and not reads_text(source):
+    if method.fits and not reads_corpus(source):
         raise InvalidMethod(
-            f"Method {method.name!r} fits on running text, which is not what a {source.architecture.model_type} model "
-            "is trained on.",
+            f"Method {method.name!r} fits on running text or labelled images, which is not what a "
+            f"{source.model_class or source.architecture.model_type} model is trained on.",
             hint="Grow it by a closed-form method.",
         )
     if method.fits and not source.headed:
         raise InvalidMethod(
             f"Method {method.name!r} fits on the model's own loss, and {source.model_class or 'the source'} has no "
-            "language-model head.",
+            "head to compute it.",
             hint="Grow it by a closed-form method, or give the checkpoint with its head.",
         )
     matched = match_tensors(source, tensors)

@@ -48,18 +48,32 @@ class Method(BaseModel):
 
 
 class Data(_Closed):
-    """The text that a fit and the verification read."""
+    """The text or the labelled images that a fit, the choice of `auto` and the verification read.
+
+    Files are read by ranges, and tokenised or decoded, as they are needed: a corpus may be of any size.
+    """
 
     uri: StorageUri
-    """A file, or a prefix whose files are read in the order of their names."""
-    format: Literal["text", "jsonl", "tokens"] = "text"
-    """`text` and `jsonl` go through the source's own tokenizer; `tokens` is a `.npy` array of token ids."""
+    """A file, or a prefix with files under it at any depth; for `images`, a prefix with a folder for each label."""
+    format: Literal["text", "jsonl", "parquet", "tokens", "images"] = "text"
+    """`text`, `jsonl` and `parquet` (the `.parquet` files) go through the source's own tokenizer; `tokens` are token
+    ids, in `.npy` arrays and raw little-endian `.bin` files; `images` are `<label>/*.png`, `.jpg` or `.jpeg`. For a
+    model that classifies images, `parquet` holds images and labels."""
     text_field: Annotated[str, StringConstraints(min_length=1, max_length=256)] = "text"
-    """For `jsonl`: the key that holds the text of a line."""
+    """For `jsonl`: the key that holds the text of a line. For `parquet`: the column that holds that of a row."""
+    token_dtype: Literal["uint16", "uint32", "int32", "int64"] = "uint16"  # noqa: S105
+    """For `tokens`: what a `.bin` file holds; a `.npy` tells its own."""
+    image_field: Annotated[str, StringConstraints(min_length=1, max_length=256)] = "image"
+    """For images in `parquet`: the column of encoded images, as bytes or as a struct with `bytes` in it."""
+    label_field: Annotated[str, StringConstraints(min_length=1, max_length=256)] = "label"
+    """For images in `parquet`: the column of labels, numbers or names of the config's `label2id`."""
     sequence_length: Annotated[int, Field(strict=True, ge=8, le=131_072)] = 128
     """Tokens in one packed sequence; at most the model's positions."""
     held_out_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.1
-    """The share of the sequences, taken from the end, that no fit sees; reported losses are measured on it."""
+    """The share of the sequences or images that no fit sees, 64 of them at most; reported losses are measured on it.
+    Of text and tokens it is the first sequences, the files in the order of their names, and a share of the first 1,024
+    where there are more (of fewer where they are longer than 2,048 tokens). Images are taken from the whole: of
+    folders by a hash of their names, of `parquet` evenly from at most eight row groups."""
 
 
 def _named(value: object) -> object:

@@ -95,7 +95,7 @@ def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -
         max_shard_bytes=request.max_shard_bytes,
     )
     if request.data is not None:
-        refuse_corpus(source.config)
+        refuse_corpus(source.config, request.data.format)
     _check_inputs_exist(places, storage)
     _check_output_free(places, storage)
     if (state := places.get("optimizer")) is not None:

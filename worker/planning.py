@@ -87,7 +87,7 @@ def _operator(plan: GrowthPlan, store: ObjectStore) -> GrowthOperator | None:
 def _corpus(request: GrowthRequest, plan: GrowthPlan, store: ObjectStore, source: Folder) -> Corpus | None:
     if request.data is None:
         return None
-    refuse_corpus(plan.source)
+    refuse_corpus(plan.source, request.data.format)
     # Late, because it takes transformers, and transformers takes its time.
     from worker.data import load_corpus
 

@@ -35,6 +35,7 @@ DEIT = Architecture(
     base_prefix="deit",
     renames=vit.MODULE_NAMES,
     headed_classes=frozenset({"DeiTForImageClassification", "DeiTForImageClassificationWithTeacher"}),
+    unlabelled_classes=frozenset({"DeiTForImageClassificationWithTeacher"}),
     objective="image_classification",
     inputs=vit.inputs,
 )

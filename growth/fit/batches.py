@@ -28,7 +28,7 @@ class _Output(Protocol):
 
 
 def mean_loss(run: Callable[[dict[str, Tensor]], _Output], batches: Sequence[Batch], *, shifted: bool) -> float:
-    """Mean loss over the labelled tokens of `batches`, whatever their number in each.
+    """Mean loss over the labelled tokens or images of `batches`, whatever their number in each.
 
     `shifted`: the module tells each token from those before it, so that the first of a sequence takes no loss.
     """

@@ -194,17 +194,58 @@ def test_requests_that_make_no_sense(
 
 
 @pytest.mark.parametrize(
-    ("method", "code", "field", "said"),
+    ("method", "family", "code", "field", "said"),
     [
-        ("lemon", "invalid_data", "/data", "A vit model is not trained on running text; leave the data out"),
-        ("ligo", "invalid_method", "/method", "fits on running text, which is not what a vit model is trained on"),
+        (
+            "lemon",
+            "vit",
+            "invalid_data",
+            "/data/format",
+            "A vit model reads labelled images, and format 'text' holds none",
+        ),
+        (
+            "ligo",
+            "vit",
+            "invalid_data",
+            "/data/format",
+            "A vit model reads labelled images, and format 'text' holds none",
+        ),
+        (
+            "lemon",
+            "whisper",
+            "invalid_data",
+            "/data",
+            "neither on running text nor on labelled images; leave the data out",
+        ),
+        (
+            "ligo",
+            "whisper",
+            "invalid_method",
+            "/method",
+            "fits on running text or labelled images, which is not what a",
+        ),
+        (
+            "lemon",
+            "deit-teacher",
+            "invalid_data",
+            "/data",
+            "DeiTForImageClassificationWithTeacher model is trained neither",
+        ),
     ],
 )
 def test_text_for_an_image_model(
-    client: TestClient, store: JobStore, body: Body, tmp_path: Path, method: str, code: str, field: str, said: str
+    client: TestClient,
+    store: JobStore,
+    body: Body,
+    tmp_path: Path,
+    method: str,
+    family: str,
+    code: str,
+    field: str,
+    said: str,
 ) -> None:
     (tmp_path / "corpus.txt").write_text("a word " * 100)
-    body |= {"source": f"file://{tiny(tmp_path / 'images', 'vit')}", "data": {"uri": f"file://{tmp_path}/corpus.txt"}}
+    body |= {"source": f"file://{tiny(tmp_path / 'images', family)}", "data": {"uri": f"file://{tmp_path}/corpus.txt"}}
     problem = _refused(client, store, body | {"method": method})
     assert (problem.status, problem.code, problem.field) == (422, code, field)
     assert said in problem.detail

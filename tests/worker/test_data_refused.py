@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from growth.errors import InvalidConfig, InvalidData
 from tests.families.family import POSITIONS, VOCAB_SIZE
 from tests.growth.text import real_text
-from tests.worker.reading import read
+from tests.worker.reading import Sequences, read
 
 TEXT = real_text(4_000)
 
@@ -104,7 +106,7 @@ def test_a_line_that_holds_no_text(line: str, word: str, llama: Path, tmp_path: 
     (tmp_path / "lines.jsonl").write_text("\n".join([json.dumps({"text": TEXT}), "", line]))
     error = refusal(llama, tmp_path / "lines.jsonl", format="jsonl")
     assert word in str(error)
-    assert "Line 3 of file://" in str(error)
+    assert "The line at byte" in str(error)
     assert error.field == "/data/text_field"
 
 
@@ -115,9 +117,9 @@ def test_half_a_surrogate_pair(llama: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["text", "jsonl"])
 def test_what_is_not_utf8(form: str, llama: Path, tmp_path: Path) -> None:
-    (tmp_path / "latin").write_bytes(TEXT.encode() + "é".encode("latin-1") + b"x" * 99)
-    sentence = str(refusal(llama, tmp_path / "latin", format=form))
-    assert f"not UTF-8 text at byte {len(TEXT.encode())}" in sentence
+    before = TEXT.encode() if form == "text" else json.dumps({"text": TEXT}).encode() + b'\n{"text": "'
+    (tmp_path / "latin").write_bytes(before + "é".encode("latin-1") + b"x" * 99)
+    assert f"not UTF-8 text at byte {len(before)}" in str(refusal(llama, tmp_path / "latin", format=form))
 
 
 @pytest.mark.parametrize(
@@ -126,20 +128,21 @@ def test_what_is_not_utf8(form: str, llama: Path, tmp_path: Path) -> None:
         (b"these are no numbers" * 50, "no .npy array"),
         (b"PK\x03\x04 no archive", "no .npy array"),
         (pickle.dumps(list(range(500))), "no .npy array"),
-        (saved(np.array([{"a": 1}] * 100, dtype=object)), "no .npy array"),
+        (saved(np.array([{"a": 1}] * 100, dtype=object)), "whole numbers"),
         (saved(np.arange(500))[:300], "no .npy array"),
         (saved(np.arange(500)).replace(b"}", b"{", 1), "no .npy array"),
         (huge(), "no .npy array"),
+        (saved(np.asfortranarray(np.ones((20, 30), dtype=int))), "stored by columns"),
         (saved(np.arange(500.0)), "whole numbers"),
         (saved(np.ones(500, dtype=bool)), "whole numbers"),
         (saved(np.array(["a"] * 500)), "whole numbers"),
-        (zipped(), "whole numbers"),
+        (zipped(), "no .npy array"),
         (saved(np.full(500, VOCAB_SIZE)), f"token id {VOCAB_SIZE}, but the model's vocab_size is {VOCAB_SIZE}"),
         (saved(np.full(500, -1)), "token id -1"),
-        (saved(np.full(500, 2**64 - 1, dtype=np.uint64)), "token id -1"),
-        (saved(np.zeros(63, dtype=np.int64)), "63 tokens, fewer than two sequences of 32"),
-        (saved(np.zeros(0, dtype=np.int64)), "0 tokens"),
-        (saved(np.int64(3)), "1 tokens"),
+        (saved(np.full(500, 2**64 - 1, dtype=np.uint64)), f"token id {2**64 - 1}"),
+        (saved(np.zeros(63, dtype=np.int64)), "fewer than two sequences of 32"),
+        (saved(np.zeros(0, dtype=np.int64)), "fewer than two"),
+        (saved(np.int64(3)), "fewer than two"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -147,6 +150,62 @@ def test_what_is_not_utf8(form: str, llama: Path, tmp_path: Path) -> None:
 def test_what_is_no_array_of_token_ids(content: bytes, word: str, llama: Path, tmp_path: Path) -> None:
     (tmp_path / "ids.npy").write_bytes(content)
     assert word in str(refusal(llama, tmp_path / "ids.npy", format="tokens"))
+
+
+def test_a_raw_file_that_ends_inside_a_token(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "ids.bin").write_bytes(bytes(1002))
+    error = refusal(llama, tmp_path / "ids.bin", format="tokens", token_dtype="int32")
+    assert "has 1002 bytes, which is no multiple of the 4 of int32" in str(error)
+    assert error.field == "/data/token_dtype"
+
+
+def test_a_raw_file_of_another_dtype(llama: Path, tmp_path: Path) -> None:
+    np.arange(500, dtype="<i4").tofile(tmp_path / "ids.bin")
+    assert "token id" in str(refusal(llama, tmp_path / "ids.bin", format="tokens"))
+
+
+@pytest.mark.parametrize("kept", [0, 3, 100, 0.5, 0.9])
+def test_a_parquet_file_that_is_cut_short(kept: float, llama: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": [TEXT] * 20}), tmp_path / "whole.parquet")
+    content = (tmp_path / "whole.parquet").read_bytes()
+    length = int(kept * len(content)) if isinstance(kept, float) else kept
+    (tmp_path / "cut.parquet").write_bytes(content[:length])
+    word = "is no whole parquet file" if length else "is empty"
+    assert word in str(refusal(llama, tmp_path / "cut.parquet", format="parquet"))
+
+
+def test_a_parquet_file_that_is_damaged_inside(llama: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": [TEXT[i:] for i in range(200)]}), tmp_path / "a.parquet", compression="zstd")
+    content = bytearray((tmp_path / "a.parquet").read_bytes())
+    content[200:-2000] = bytes(len(content) - 2200)
+    (tmp_path / "a.parquet").write_bytes(content)
+    assert "is no whole parquet file" in str(refusal(llama, tmp_path / "a.parquet", format="parquet"))
+
+
+def test_a_column_that_is_not_there(llama: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"body": [TEXT], "n": [1]}), tmp_path / "a.parquet")
+    error = refusal(llama, tmp_path / "a.parquet", format="parquet")
+    assert "has no column 'text'; its columns are body, n" in str(error)
+    assert error.field == "/data/text_field"
+
+
+@pytest.mark.parametrize("values", [[1, 2], [None, TEXT], [b"a", b"b"]])
+def test_a_column_that_holds_no_text(values: list[Any], llama: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": values}), tmp_path / "a.parquet")
+    error = refusal(llama, tmp_path / "a.parquet", format="parquet")
+    assert "Row 0 of row group 0 of file://" in str(error)
+    assert error.field == "/data/text_field"
+
+
+def test_a_prefix_without_parquet(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    assert "no data that ends in .parquet" in str(refusal(llama, tmp_path, format="parquet"))
+
+
+def test_images_for_a_language_model(llama: Path, tmp_path: Path) -> None:
+    error = refusal(llama, tmp_path, format="images")
+    assert "reads text, and format 'images' holds none" in str(error)
+    assert error.field == "/data/format"
 
 
 def test_a_pickle_is_never_run(llama: Path, tmp_path: Path) -> None:
@@ -172,7 +231,7 @@ def test_sequences_beyond_the_positions(family: str, tmp_path: Path, request: py
     error = refusal(checkpoint, tmp_path / "text.txt", sequence_length=POSITIONS + 1)
     assert f"sequence_length {POSITIONS + 1} is more than the model's {POSITIONS} positions" in str(error)
     assert error.field == "/data/sequence_length"
-    assert read(checkpoint, tmp_path / "text.txt", sequence_length=POSITIONS).sequences.shape[1] == POSITIONS
+    assert read(checkpoint, tmp_path / "text.txt", sequence_length=POSITIONS).batch(0)["labels"].shape[1] == POSITIONS
 
 
 def test_positions_that_the_config_does_not_tell(llama: Path, tmp_path: Path) -> None:
@@ -184,7 +243,7 @@ def test_positions_that_the_config_does_not_tell(llama: Path, tmp_path: Path) ->
         read(checkpoint, tmp_path / "text.txt")
     del config["max_position_embeddings"]
     (checkpoint / "config.json").write_text(json.dumps(config))
-    assert len(read(checkpoint, tmp_path / "text.txt").sequences) > 2
+    assert len(Sequences.of(read(checkpoint, tmp_path / "text.txt")).all) > 2
 
 
 def test_a_source_without_a_tokenizer(llama: Path, bert: Path, tmp_path: Path) -> None:

@@ -150,10 +150,21 @@ def test_what_can_not_be(family: str, more: dict[str, Any], said: str) -> None:
         ModelConfig.from_dict(small(family, **more))
 
 
+HEADLESS = {"vit": "ViTModel", "deit": "DeiTModel"}
+CLASSIFIERS = {"vit": "ViTForImageClassification", "deit": "DeiTForImageClassification"}
+
+
 @families
-def test_a_fit_on_images_is_refused(family: str) -> None:
-    with pytest.raises(InvalidMethod, match=f"not what a {family} model is trained on"):
-        plan_of(small(family), {"hidden_size": 96}, "ligo")
+def test_a_fit_on_images_needs_the_classifier(family: str) -> None:
+    plan = plan_of(small(family), {"hidden_size": 96}, "ligo", CLASSIFIERS[family])
+    assert plan.source.headed
+    with pytest.raises(InvalidMethod, match="has no head to compute it"):
+        plan_of(small(family), {"hidden_size": 96}, "ligo", HEADLESS[family])
+
+
+def test_a_fit_needs_a_class_that_takes_labels() -> None:
+    with pytest.raises(InvalidMethod, match="not what a DeiTForImageClassificationWithTeacher model is trained on"):
+        plan_of(small("deit"), {"hidden_size": 96}, "ligo", "DeiTForImageClassificationWithTeacher")
 
 
 def test_there_is_no_vocabulary_to_name() -> None:
