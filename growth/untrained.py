@@ -68,9 +68,7 @@ def trained_first(plan: GrowthPlan, *, steps: int, batch_size: int, length: int)
         f"The source is trained here first, from random weights: {steps} steps of {batch_size} sequences of {length} "
         "tokens."
     )
-    return replace(
-        plan, notes=(note, *plan.notes), training_memory_bytes=_TRAINING_COPIES * _FLOAT32 * parameters
-    )
+    return replace(plan, notes=(note, *plan.notes), training_memory_bytes=_TRAINING_COPIES * _FLOAT32 * parameters)
 
 
 def _trainable(raw: Mapping[str, object]) -> ModelConfig:
