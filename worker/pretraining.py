@@ -11,7 +11,7 @@ from functools import cached_property
 from math import isfinite
 
 import structlog
-from torch import Tensor, nn
+from torch import OutOfMemoryError, Tensor, nn
 
 from growth.checkpoint import CheckpointReader, header_bytes, raw_bytes
 from growth.errors import InvalidCheckpoint, InvalidConfig, InvalidData
@@ -114,7 +114,9 @@ class Pretraining:
             return build_module(
                 self._planned.config, device=self._device, seed=random_seed(self._seed, "initial weights")
             )
-        except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
+        except (MemoryError, OutOfMemoryError):
+            raise
+        except Exception as error:
             # transformers has a dozen ways to tell of a config that it can't use.
             log.warning("transformers can't build the source", reason=str(error))
             raise InvalidConfig(

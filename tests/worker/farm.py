@@ -60,9 +60,14 @@ class Farm:
         """What lies under `uri`."""
         return {info.uri.key.removeprefix(f"{uri.key}/") for info in self.storage.list(uri)}
 
-    def request(self, source: Uri, **changes: Any) -> GrowthRequest:
+    def request(self, source: Uri | dict[str, Any], **changes: Any) -> GrowthRequest:
         output = self.root.join(f"output-{next(self._number)}")
-        told = {"source": str(source), "output": str(output), "target": TARGET, "method": "hypercloning"}
+        told = {
+            "source": str(source) if isinstance(source, Uri) else source,
+            "output": str(output),
+            "target": TARGET,
+            "method": "hypercloning",
+        }
         return GrowthRequest.model_validate({**told, "verify": False, **changes})
 
     def submit(self, request: GrowthRequest) -> Job:
