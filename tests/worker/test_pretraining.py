@@ -181,6 +181,7 @@ def test_killed_in_the_middle(make_farm: MakeFarm) -> None:
         wait_until(lambda: any(name.endswith(".safetensors") for name in state_of(farm)))
         signal_all(worker.children(), signal.SIGKILL)
         ended = farm.wait_for(job, Status.SUCCEEDED)
+        wait_until(lambda: not state_of(farm), seconds=5)
     assert ended.attempt == 2
     assert ended.result is not None
     expected = run_attempt(farm, elsewhere(request))
@@ -191,7 +192,6 @@ def test_killed_in_the_middle(make_farm: MakeFarm) -> None:
     card = (folder / "README.md").read_text()
     assert "trained first" in card
     assert '"steps": 150' in card
-    wait_until(lambda: not any(name.startswith(job.id) for name in state_of(farm)), seconds=5)
 
 
 def test_cancelled_in_the_middle(make_farm: MakeFarm) -> None:
