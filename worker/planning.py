@@ -55,9 +55,11 @@ def open_inputs(work: Work, store: ObjectStore, source: Folder) -> Opened:
     return Opened(plan, checkpoint, CheckpointReader(source, checkpoint.tensors), operator, corpus, state)
 
 
-def plan_untrained(work: Work, source: Untrained) -> None:
-    """Looks whether the source can be trained and then grown, from its config alone. Raises as `open_inputs`."""
-    _check_unchanged(work.plan, plan_of(work.request, untrained_checkpoint(work.request, source)))
+def plan_untrained(work: Work, source: Untrained, store: ObjectStore) -> None:
+    """Looks whether the source can be trained and then grown, before it is there. Raises as `open_inputs`."""
+    plan = plan_of(work.request, untrained_checkpoint(work.request, source))
+    _check_unchanged(work.plan, plan)
+    _operator(plan, store)
 
 
 def source_checkpoint(request: GrowthRequest, store: ObjectStore) -> SourceCheckpoint:

@@ -48,6 +48,7 @@ class _Run:
         self._report = report
         self._output = Output(storage, Uri.parse(work.request.output), work.job_id)
         self._device = _device(settings)
+        self._ready: Ready | None = None
 
     def result(self) -> Result:
         request, stage = self._work.request, Stages(self._report)
@@ -56,9 +57,9 @@ class _Run:
                 return committed
             self._output.clear(attempts_before=self._work.attempt > 1)
             opened = self._open()
-        if not isinstance(opened, Opened):
+        if opened is None:
             with stage(Stage.PRETRAINING):
-                opened = self._pretrain(opened)
+                opened = self._pretrain()
         if opened.selects:
             with stage(Stage.SELECTING):
                 opened = self._select(opened)
@@ -103,28 +104,35 @@ class _Run:
     def _pretrained(self) -> PretrainingReport | None:
         return None if self._pretraining is None else self._pretraining.report()
 
-    def _open(self) -> "Opened | Ready":
-        """The inputs; or, where the source has yet to be trained, what that takes."""
+    def _open(self) -> Opened | None:
+        """The inputs; None where the source has yet to be trained, for which all is ready then."""
         source = self._work.request.source
         if isinstance(source, Untrained):
-            plan_untrained(self._work, source)
+            plan_untrained(self._work, source, self._storage)
             assert self._pretraining is not None
             if self._pretraining.report() is None:
-                return self._pretraining.prepare()
+                self._ready = self._pretraining.prepare()
+                return None
         return open_inputs(self._work, self._storage, self._source)
 
-    def _pretrain(self, ready: "Ready") -> Opened:
-        assert self._pretraining is not None
+    def _pretrain(self) -> Opened:
+        self._train_source()
+        return open_inputs(self._work, self._storage, self._source)
+
+    def _train_source(self) -> None:
         source = self._work.request.source
         assert isinstance(source, Untrained)
+        assert self._pretraining is not None
         steps = source.pretrain.steps
+        # Let go of here, because the later stages need the memory.
+        ready, self._ready = self._ready, None
+        assert ready is not None
 
         def on_point(point: FitPoint) -> None:
             self._report.pretrained(point)
             self._report.progress(point.step / steps)
 
         self._pretraining.train(ready, on_point, self._settings.fit_checkpoint_seconds)
-        return open_inputs(self._work, self._storage, self._source)
 
     def _select(self, opened: Opened) -> Opened:
         from worker.selecting import Selecting

@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -170,6 +171,45 @@ def test_a_fit_behind_the_training_is_resumed_on_the_same_source(make_farm: Make
     assert (result.fit, result.pretraining) == (expected.fit, expected.pretraining)
     assert result.fit is not None
     assert same(weights(farm, result), weights(farm, expected))
+
+
+@pytest.mark.parametrize("name", ["moto", "rclone"])
+def test_the_state_lies_in_a_bucket(make_farm: MakeFarm, request: pytest.FixtureRequest, name: str) -> None:
+    server = request.getfixturevalue(name)
+    farm = make_farm(server, fit_checkpoint_seconds=1e-9, state_uri=f"s3://{server.bucket}/{uuid4().hex}")
+    asked = untrained(farm)
+    with pytest.raises(Enough):
+        run_attempt(farm, asked, DiesAt(7))
+    with pytest.raises(Enough):
+        run_attempt(farm, asked, DiesAt(stage=Stage.VERIFYING), attempt=2)
+    result = run_attempt(farm, asked, attempt=3)
+    assert same(weights(farm, result), weights(farm, run_attempt(farm, elsewhere(asked), job_id="job-2")))
+
+
+def test_an_attempt_that_was_taken_for_dead_changes_nothing(make_farm: MakeFarm) -> None:
+    farm = make_farm()
+    request = untrained(farm)
+
+    class Stalls(Moments):
+        def pretrained(self, point: FitPoint) -> None:
+            super().pretrained(point)
+            if point.step == PRETRAIN["steps"]:
+                with pytest.raises(Enough):
+                    run_attempt(farm, request, DiesAt(stage=Stage.EXPANDING), attempt=2)
+
+    result = run_attempt(farm, request, Stalls())
+    left = [name for name in state_of(farm) if "/model-" in name]
+    assert [name.rpartition("/")[2] for name in left] == ["model-a2-00001-of-00001.safetensors"]
+    assert result.pretraining is not None
+
+
+def test_the_best_method_is_picked_on_the_trained_source(make_farm: MakeFarm) -> None:
+    farm = make_farm()
+    moments = Moments()
+    result = run_attempt(farm, untrained(farm, method="auto", verify=True), moments)
+    assert moments.stages[1:3] == [Stage.PRETRAINING, Stage.SELECTING]
+    assert result.selection is not None
+    assert any(candidate.held_out_loss is not None for candidate in result.selection.candidates)
 
 
 def test_killed_in_the_middle(make_farm: MakeFarm) -> None:
