@@ -29,6 +29,7 @@ from worker.data import load_corpus
 from worker.errors import TrainingDiverged
 from worker.fit_state import version_of
 from worker.modules import build_module, stored_tensors
+from worker.tokenizer import load_tokenizer
 
 MAX_TOKENIZER_BYTES = 1 << 29
 _CODES = {4: "F32", 8: "F64"}
@@ -76,9 +77,11 @@ class Pretraining:
         self._store.put(self.uri.join("config.json"), _json(self._planned.config.raw))
         if self._source.tokenizer is not None:
             self._copy_tokenizer(Folder(self._store, Uri.parse(self._source.tokenizer)))
+        if self._planned.config.architecture.objective == "masked_lm":
+            self._check_mask_token()
         return Ready(self._corpus(), self._module())
 
-    def train(self, ready: Ready, on_point: Callable[[FitPoint], None], checkpoint_seconds: float) -> PretrainingReport:
+    def train(self, ready: Ready, on_point: Callable[[FitPoint], None], checkpoint_seconds: float) -> None:
         """Trains from the last state saved, if any, and leaves the source; `on_point` takes every step's losses.
 
         Raises TrainingDiverged, StorageError, and what `on_point` raises to stop.
@@ -91,9 +94,6 @@ class Pretraining:
         self._resume(training)
         training.run(lambda point: on_point(_checked(point)), self._save, checkpoint_seconds)
         self._write(ready.module, training.curve)
-        report = self.report()
-        assert report is not None
-        return report
 
     @cached_property
     def _planned(self) -> SourceCheckpoint:
@@ -110,6 +110,19 @@ class Pretraining:
         )
 
     def _module(self) -> nn.Module:
+        module = self._built()
+        stored = {name: tuple(tensor.shape) for name, tensor in stored_tensors(module, self._planned.config).items()}
+        planned = {name: info.shape for name, info in self._planned.tensors.items()}
+        if stored != planned:
+            name = min(name for name in stored.keys() | planned.keys() if stored.get(name) != planned.get(name))
+            raise InvalidConfig(
+                f"transformers makes of the config a model whose {name} is not what the sizes say; correct what the "
+                "config holds beside them.",
+                field=CONFIG_FIELD,
+            )
+        return module
+
+    def _built(self) -> nn.Module:
         try:
             return build_module(
                 self._planned.config, device=self._device, seed=random_seed(self._seed, "initial weights")
@@ -124,6 +137,20 @@ class Pretraining:
                 f"({type(error).__name__}); correct what it holds beside the sizes.",
                 field=CONFIG_FIELD,
             ) from error
+
+    def _check_mask_token(self) -> None:
+        mask = load_tokenizer(Folder(self._store, self.uri)).mask_token_id
+        size = self._planned.config.sizes.vocab_size
+        if mask is None:
+            raise InvalidData(
+                "The tokenizer has no mask token, which training a masked model takes; add it to its files.",
+                field=TOKENIZER_FIELD,
+            )
+        if mask >= size:
+            raise InvalidData(
+                f"The tokenizer's mask token is {mask}, but the config's vocab_size is {size}; take the tokenizer's.",
+                field=TOKENIZER_FIELD,
+            )
 
     def _copy_tokenizer(self, given: Folder) -> None:
         present = [name for name in TOKENIZER_FILES if name in set(given.names())]
@@ -157,7 +184,6 @@ class Pretraining:
     def _write(self, module: nn.Module, curve: list[Point]) -> None:
         stored = stored_tensors(module, self._planned.config)
         ordered = {name: stored[name] for name in self._planned.tensors}
-        assert len(ordered) == len(stored)
         name = f"model-a{self._attempt}-00001-of-00001.safetensors"
         self._put_tensors(self.uri.join(name), ordered)
         size = sum(tensor.nbytes for tensor in ordered.values())

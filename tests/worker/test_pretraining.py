@@ -181,7 +181,7 @@ def test_the_state_lies_in_a_bucket(make_farm: MakeFarm, request: pytest.Fixture
     with pytest.raises(Enough):
         run_attempt(farm, asked, DiesAt(7))
     with pytest.raises(Enough):
-        run_attempt(farm, asked, DiesAt(stage=Stage.VERIFYING), attempt=2)
+        run_attempt(farm, asked, DiesAt(stage=Stage.EXPANDING), attempt=2)
     result = run_attempt(farm, asked, attempt=3)
     assert same(weights(farm, result), weights(farm, run_attempt(farm, elsewhere(asked), job_id="job-2")))
 
@@ -271,7 +271,15 @@ def test_a_masked_model_with_its_tokenizer(make_farm: MakeFarm, bert: Path) -> N
 def test_a_mask_token_is_needed(make_farm: MakeFarm, llama: Path) -> None:
     farm = make_farm()
     source = {"config": BERT, "pretrain": PRETRAIN, "tokenizer": str(farm.upload(llama))}
-    with pytest.raises(InvalidData, match="mask token"):
+    with pytest.raises(InvalidData, match="no mask token") as refused:
+        run_attempt(farm, untrained(farm, source=source, target={"hidden_size": 64}))
+    assert refused.value.field == "/source/tokenizer"
+
+
+def test_a_mask_token_outside_of_the_vocabulary(make_farm: MakeFarm, bert: Path) -> None:
+    farm = make_farm()
+    source = {"config": {**BERT, "vocab_size": 4}, "pretrain": PRETRAIN, "tokenizer": str(farm.upload(bert))}
+    with pytest.raises(InvalidData, match="vocab_size is 4"):
         run_attempt(farm, untrained(farm, source=source, target={"hidden_size": 64}))
 
 
