@@ -22,6 +22,15 @@ class RequestFlags:
     """Each flag sets one field of the request; a plain path stands for its file:// URI."""
 
     source: Annotated[str | None, _flag("Folder of the checkpoint to grow.", metavar="URI")] = None
+    source_config: Annotated[
+        Path | None, _flag("config.json of a source that the job trains first, on the data.", metavar="FILE")
+    ] = None
+    pretrain_steps: Annotated[int | None, _flag("Steps of that training.", metavar="N")] = None
+    pretrain_option: Annotated[
+        list[str] | None,
+        _flag("A further option of that training, such as learning_rate=3e-4; repeatable.", metavar="KEY=VALUE"),
+    ] = None
+    source_tokenizer: Annotated[str | None, _flag("Folder with that source's tokenizer.", metavar="URI")] = None
     source_optimizer: Annotated[
         str | None, _flag("AdamW's state of that checkpoint, to be grown too.", metavar="URI")
     ] = None
@@ -50,7 +59,7 @@ class RequestFlags:
     def laid_over(self, body: dict[str, Any]) -> dict[str, Any]:
         """The request: the body with each field replaced, and each key of a mapping set, that a flag names."""
         fields = {
-            "source": _uri(self.source),
+            "source": self._source(body.get("source")),
             "source_optimizer": _uri(self.source_optimizer),
             "output": _uri(self.output),
             "dtype": self.dtype,
@@ -64,6 +73,22 @@ class RequestFlags:
             "data": self._data(body.get("data")),
         }
         return body | {name: value for name, value in fields.items() if value is not None}
+
+    def _source(self, given: Any) -> Any:
+        options = _pairs(self.pretrain_option, "--pretrain-option") or {}
+        if self.pretrain_steps is not None:
+            options["steps"] = self.pretrain_steps
+        if self.source_config is None and not options and self.source_tokenizer is None:
+            return _uri(self.source)
+        if self.source is not None:
+            raise typer.BadParameter("--source names a checkpoint; leave it out where the job trains its source.")
+        base = dict(given) if isinstance(given, dict) else {}
+        if self.source_config is not None:
+            base["config"] = read_body(self.source_config, "a config.json")
+        if "config" not in base:
+            raise typer.BadParameter("Only a source that is a config is trained; name its file with --source-config.")
+        base["pretrain"] = _merged(base.get("pretrain"), options)
+        return base | ({"tokenizer": _uri(self.source_tokenizer)} if self.source_tokenizer else {})
 
     def _method(self, given: Any) -> Any:
         options = _pairs(self.option, "--option")
@@ -82,8 +107,8 @@ class RequestFlags:
         return _merged(base, options)
 
 
-def read_body(path: Path | None) -> dict[str, Any]:
-    """The request in a file, or in the standard input for `-`; empty without either."""
+def read_body(path: Path | None, what: str = "the body of `POST /grow`") -> dict[str, Any]:
+    """The JSON object in a file, or in the standard input for `-`; empty without either."""
     if path is None:
         return {}
     try:
@@ -93,7 +118,7 @@ def read_body(path: Path | None) -> dict[str, Any]:
     except ValueError as error:
         raise typer.BadParameter(f"{path} is not JSON: {error}.") from None
     if not isinstance(body, dict):
-        raise typer.BadParameter(f"{path} holds no JSON object; it should be the body of `POST /grow`.")
+        raise typer.BadParameter(f"{path} holds no JSON object; it should be {what}.")
     return body
 
 

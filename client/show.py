@@ -10,7 +10,17 @@ from rich.text import Text
 from client.connection import DEFAULT_URL
 from client.errors import GrowError, ProblemError
 from client.local_service import Ready
-from jobs.schema import ArchitectureDescription, Job, MethodDescription, ModelSize, Plan, Status, Verification
+from jobs.schema import (
+    ArchitectureDescription,
+    GrowthRequest,
+    Job,
+    MethodDescription,
+    ModelSize,
+    Plan,
+    Status,
+    Untrained,
+    Verification,
+)
 
 STYLES = {
     Status.QUEUED: "yellow",
@@ -39,7 +49,7 @@ def job(found: Job) -> RenderableType:
     facts: list[tuple[str, str | Text]] = [
         ("job", found.id),
         ("status", _status(found)),
-        ("source", found.request.source),
+        ("source", _source(found.request)),
         ("output", found.request.output),
         ("method", found.request.method.name),
         ("created", _moment(found.created_at)),
@@ -112,6 +122,13 @@ def error(console: Console, found: GrowError) -> None:
         console.print(Text(found.hint, style="dim"), soft_wrap=True)
 
 
+def _source(request: GrowthRequest) -> str:
+    if not isinstance(request.source, Untrained):
+        return request.source
+    family = request.source.config.get("model_type")
+    return f"a {family} model trained first, in {_count(request.source.pretrain.steps, 'step')}"
+
+
 def _facts(*facts: tuple[str, str | Text]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
@@ -152,9 +169,10 @@ def _outcome(found: Job) -> list[tuple[str, str | Text]]:
         facts.append(("wrote", f"{size(found.result.bytes_written)} in {_count(found.result.objects, 'object')}"))
         if (selection := found.result.selection) is not None:
             facts.append(("picked", selection.label))
-        if (fit := found.result.fit) is not None:
-            losses = f"{fit.initial_held_out_loss:.4f} -> {fit.final_held_out_loss:.4f}"
-            facts.append(("fit", f"held-out loss {losses} in {_count(fit.steps, 'step')}"))
+        for name, report in (("trained", found.result.pretraining), ("fit", found.result.fit)):
+            if report is not None:
+                losses = f"{report.initial_held_out_loss:.4f} -> {report.final_held_out_loss:.4f}"
+                facts.append((name, f"held-out loss {losses} in {_count(report.steps, 'step')}"))
         if found.result.verification is not None:
             facts.append(("verified", _verification(found.result.verification)))
     return facts

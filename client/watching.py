@@ -1,4 +1,4 @@
-"""A job as it runs, in a terminal: its stage, how far that is, and the loss of a fit as a line of blocks."""
+"""A job as it runs, in a terminal: its stage, how far that is, and the loss of a training or fit in blocks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,6 +25,8 @@ class Watched:
     stage: str = ""
     progress: float = 0.0
     attempt: int = 0
+    curve: EventKind = EventKind.FIT
+    """Whose losses these are: the source's training, or the fit."""
     step: int = 0
     losses: list[float] = field(default_factory=list)
     held_out_loss: float | None = None
@@ -43,12 +45,14 @@ class Watched:
                 self.progress = float(str(data["progress"]))
             case EventKind.CANDIDATE:
                 self.last_word = f"{data['label']}: held-out loss {data.get('held_out_loss', 'not finite')}"
-            case EventKind.FIT:
-                self._take_fit(event)
+            case EventKind.PRETRAINING | EventKind.FIT:
+                self._take_point(event)
             case EventKind.LOG:
                 self.last_word = str(data.get("message", ""))
 
-    def _take_fit(self, event: Event) -> None:
+    def _take_point(self, event: Event) -> None:
+        if event.kind is not self.curve:
+            self.curve, self.losses, self.held_out_loss = event.kind, [], None
         point = FitPoint.model_validate(event.data)
         self.step = point.step
         if point.loss is not None:
@@ -61,12 +65,12 @@ class Watched:
         bar = ProgressBar(total=1.0, completed=self.progress, width=LINE_WIDTH)
         table.add_row(Text(self.stage or self.status, style="bold cyan"), bar, f"{self.progress:4.0%}")
         if self.losses:
-            table.add_row(Text("fit loss", style="dim"), sparkline(self.losses), self._fit_numbers())
+            table.add_row(Text(f"{self.curve} loss", style="dim"), sparkline(self.losses), self._numbers())
         if self.last_word:
             table.add_row("", Text(self.last_word, style="dim"))
         return table
 
-    def _fit_numbers(self) -> str:
+    def _numbers(self) -> str:
         held_out = "" if self.held_out_loss is None else f", held out {self.held_out_loss:.4f}"
         return f"step {self.step}: {self.losses[-1]:.4f}{held_out}"
 

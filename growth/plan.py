@@ -75,6 +75,8 @@ class GrowthPlan:
     shards: tuple[tuple[TargetTensor, ...], ...]
     notes: tuple[str, ...]
     selection: Selection | None = None
+    training_memory_bytes: int = 0
+    """What training the source takes, where it is no checkpoint yet."""
 
     @property
     def largest_tensor_bytes(self) -> int:
@@ -113,9 +115,9 @@ class GrowthPlan:
         per_byte = 4 // DTYPE_SIZES[self.dtype]
         expansion = 2 * self.largest_tensor_bytes * per_byte
         if not self.method.fits:
-            return expansion
+            return max(expansion, self.training_memory_bytes)
         source_bytes = sum(4 * prod(tensor.shape) for tensor in self.source_tensors.values())
-        return expansion + source_bytes + 3 * self.target_bytes * per_byte
+        return max(expansion + source_bytes + 3 * self.target_bytes * per_byte, self.training_memory_bytes)
 
 
 def make_plan(

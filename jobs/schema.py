@@ -8,10 +8,23 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 MAX_SIZE = 2**31 - 1
 MAX_LABELS = 32
+MAX_MEASUREMENTS = 10_000
+"""Of the held-out loss in one training: each is a point of the curve that its job keeps."""
 
 StorageUri = Annotated[
     str,
@@ -76,6 +89,58 @@ class Data(_Closed):
     folders by a hash of their names, of `parquet` evenly from at most eight row groups."""
 
 
+class Pretraining(_Closed):
+    """How an untrained source is trained before it grows: AdamW on the job's own `data`."""
+
+    steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+    """Optimizer steps."""
+    batch_size: Annotated[int, Field(strict=True, ge=1, le=65_536)] = 16
+    """Sequences in a step."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """At its peak, after the warm-up."""
+    warmup_fraction: Annotated[float, Field(ge=0, le=0.9)] = 0.05
+    """The share of the steps in which the rate rises."""
+    decay: Literal["none", "linear", "cosine"] = "cosine"
+    """How the rate falls after the warm-up, to 0 behind the last step."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.1
+    """Of matrices; norms, biases and embeddings have none."""
+    gradient_clip: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    """The largest norm of the gradient; 0 is no clipping."""
+    held_out_every: Annotated[int, Field(strict=True, ge=1, le=1_000_000, validate_default=True)] = 50
+    """Steps between two measurements of the held-out loss; there are at most 10,000."""
+
+    @field_validator("held_out_every")
+    @classmethod
+    def _few_enough(cls, value: int, info: ValidationInfo) -> int:
+        steps = info.data.get("steps")
+        if steps is not None and steps > value * MAX_MEASUREMENTS:
+            raise ValueError(f"{steps} steps are measured more than {MAX_MEASUREMENTS} times; measure less often")
+        return value
+
+
+class Untrained(_Closed):
+    """A source that is no checkpoint yet: the job trains it first, then grows it."""
+
+    config: dict[str, JsonValue]
+    """A Hugging Face config.json, of a family that is trained on running text; weights start as transformers has them.
+    """
+    pretrain: Pretraining
+    tokenizer: StorageUri | None = None
+    """A folder with tokenizer files, which the target takes over; only `tokens` data of causal models needs none."""
+
+
+def _source_kind(value: object) -> str:
+    return UNTRAINED_TAG if isinstance(value, dict | Untrained) else URI_TAG
+
+
+URI_TAG, UNTRAINED_TAG = "[uri]", "[untrained]"
+SOURCE_TAGS = frozenset({URI_TAG, UNTRAINED_TAG})
+"""Stand behind `source` in the places that pydantic's errors name, and are no part of the request."""
+Source = Annotated[
+    Annotated[StorageUri, Tag(URI_TAG)] | Annotated[Untrained, Tag(UNTRAINED_TAG)], Discriminator(_source_kind)
+]
+
+
 def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
@@ -102,8 +167,9 @@ class GrowthRequest(_Closed):
         },
     )
 
-    source: StorageUri
-    """The folder of a Hugging Face checkpoint: `config.json` and safetensors."""
+    source: Source
+    """The folder of a Hugging Face checkpoint: `config.json` and safetensors. Or the config of a source that the job
+    itself trains first."""
     source_optimizer: StorageUri | None = None
     """AdamW's state of the source in safetensors, a file or a folder; it is grown and written beside the weights."""
     output: StorageUri
@@ -116,7 +182,8 @@ class GrowthRequest(_Closed):
     method: Annotated[Method, BeforeValidator(_named, json_schema_input_type=MethodName | Method)]
     """`"hypercloning"` is short for `{"name": "hypercloning"}`."""
     data: Data | None = None
-    """Needed by methods that fit; without it, verification reads seeded random inputs and reports no loss."""
+    """Needed by methods that fit and by an untrained source; without it, verification reads seeded random inputs and
+    reports no loss."""
     dtype: Dtype | None = None
     """The dtype that is written; the source's own where left out. The arithmetic is float32 always."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
@@ -207,6 +274,7 @@ TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
 
 class Stage(StrEnum):
     PLANNING = "planning"
+    PRETRAINING = "pretraining"
     SELECTING = "selecting"
     FITTING = "fitting"
     EXPANDING = "expanding"
@@ -225,6 +293,8 @@ class Failure(_Closed):
 
 
 class FitPoint(_Closed):
+    """The losses at one step of a fit, or of the training of a source."""
+
     step: int
     """0 is the start, before any change."""
     loss: float | None = None
@@ -239,6 +309,16 @@ class FitReport(_Closed):
     parameters: int
     """Learned numbers in the operator."""
     curve: list[FitPoint] = Field(default_factory=list)
+
+
+class PretrainingReport(_Closed):
+    """How the training of an untrained source went."""
+
+    steps: int
+    initial_held_out_loss: float
+    final_held_out_loss: float
+    curve: list[FitPoint] = Field(default_factory=list)
+    """The steps at which the held-out loss was measured."""
 
 
 class Verification(_Closed):
@@ -262,6 +342,8 @@ class Result(_Closed):
     """URI of the manifest, whose presence is the commit."""
     bytes_written: int
     objects: int
+    pretraining: PretrainingReport | None = None
+    """Of the source, where the job has trained it."""
     fit: FitReport | None = None
     verification: Verification | None = None
     selection: Selection | None = None
@@ -301,6 +383,7 @@ class EventKind(StrEnum):
     STATUS = "status"
     STAGE = "stage"
     PROGRESS = "progress"
+    PRETRAINING = "pretraining"
     CANDIDATE = "candidate"
     FIT = "fit"
     LOG = "log"

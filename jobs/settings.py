@@ -32,7 +32,7 @@ class SharedSettings(BaseSettings):
     s3_secret_access_key: SecretStr | None = None
     """Set together with the key's id, or not at all."""
     state_uri: str = Field(default_factory=_local_state_uri)
-    """Where fits keep their checkpoints; `s3://` where a job may go on on another machine."""
+    """Where fits and trainings keep their checkpoints; `s3://` where a job may go on on another machine."""
 
     lease_seconds: Annotated[float, Field(gt=0)] = 60.0
     """A worker that is silent for longer may lose its job to another."""

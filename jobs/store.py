@@ -162,7 +162,7 @@ class JobStore:
         self,
         job_id: str,
         attempt: int,
-        kind: Literal[EventKind.CANDIDATE, EventKind.FIT, EventKind.LOG],
+        kind: Literal[EventKind.PRETRAINING, EventKind.CANDIDATE, EventKind.FIT, EventKind.LOG],
         data: dict[str, JsonValue],
     ) -> None:
         """An event that changes no record. Raises LeaseLost; after a broken connection it may stand there twice."""

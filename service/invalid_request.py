@@ -6,10 +6,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from jobs.schema import Data, GrowthRequest
+from jobs.schema import SOURCE_TAGS, UNTRAINED_TAG, Data, GrowthRequest, Pretraining, Untrained
 
 SHOWN_CHARACTERS = 80
-_MODELS: Mapping[tuple[str | int, ...], type[BaseModel]] = {(): GrowthRequest, ("data",): Data}
+_MODELS: Mapping[tuple[str | int, ...], type[BaseModel]] = {
+    (): GrowthRequest,
+    ("data",): Data,
+    ("source", UNTRAINED_TAG): Untrained,
+    ("source", UNTRAINED_TAG, "pretrain"): Pretraining,
+}
+_MARKS = SOURCE_TAGS | {"[key]"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,6 @@ def _said(error: Mapping[str, Any]) -> str:
 
 
 def _pointer(path: tuple[str | int, ...]) -> str:
-    """RFC 6901, without pydantic's own mark for the keys of an object."""
-    parts = [str(part)[:SHOWN_CHARACTERS] for part in path if part != "[key]"]
+    """RFC 6901, without the marks of keys and of alternatives that pydantic adds."""
+    parts = [str(part)[:SHOWN_CHARACTERS] for part in path if part not in _MARKS]
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)

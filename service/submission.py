@@ -17,9 +17,10 @@ from growth.operators.method import Method
 from growth.optimizer_layout import FILE_ENDING, plan_both, read_state
 from growth.plan import make_plan
 from growth.source import SourceCheckpoint, read_source
+from growth.untrained import TOKENIZER_FIELD, check_corpus, check_no_state, trained_first, untrained_source
 from jobs.errors import StoreUnavailable
 from jobs.queue import enqueue
-from jobs.schema import GrowthRequest, Job, Plan
+from jobs.schema import GrowthRequest, Job, Plan, Untrained
 from service.auth import Caller, Kind
 from service.errors import (
     DataRequired,
@@ -83,7 +84,7 @@ def _publish(parts: Parts, job_id: str) -> None:
 def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -> Plan:
     method = parse_method({"name": request.method.name, **request.method.options})
     _check_data_given(method, request)
-    source = _read_source(storage, places["source"])
+    source = _source(places, storage, request)
     grown = make_plan(
         source.config,
         source.tensors,
@@ -96,6 +97,9 @@ def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -
     )
     if request.data is not None:
         refuse_corpus(source.config, request.data.format)
+    if isinstance(request.source, Untrained) and request.data is not None:
+        asked, length = request.source.pretrain, request.data.sequence_length
+        grown = trained_first(grown, steps=asked.steps, batch_size=asked.batch_size, length=length)
     _check_inputs_exist(places, storage)
     _check_output_free(places, storage)
     if (state := places.get("optimizer")) is not None:
@@ -104,10 +108,11 @@ def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -
 
 
 def _places(request: GrowthRequest, storage: Storage) -> dict[str, _Place]:
-    given: list[tuple[str, Kind, str, str]] = [
-        ("source", "source", "/source", request.source),
-        ("output", "output", "/output", request.output),
-    ]
+    given: list[tuple[str, Kind, str, str]] = [("output", "output", "/output", request.output)]
+    if not isinstance(request.source, Untrained):
+        given.insert(0, ("source", "source", "/source", request.source))
+    elif request.source.tokenizer is not None:
+        given.insert(0, ("tokenizer", "source", TOKENIZER_FIELD, request.source.tokenizer))
     if request.source_optimizer is not None:
         given.append(("optimizer", "source", "/source_optimizer", request.source_optimizer))
     if request.data is not None:
@@ -134,11 +139,24 @@ def _check_allowed(places: Iterable[_Place], storage: Storage, caller: Caller) -
 
 
 def _check_data_given(method: Method, request: GrowthRequest) -> None:
+    if isinstance(request.source, Untrained) and request.data is None:
+        raise DataRequired("An untrained source is trained on data; name some under data.uri.")
     if method.fits and request.data is None and method.described().get("operator") is None:
         raise DataRequired(
             f"Method {method.name!r} learns on data; name some under data.uri.",
             hint="Or name a fitted operator under method.operator.",
         )
+
+
+def _source(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -> SourceCheckpoint:
+    """The source as it is, or as it will be once the job has trained it."""
+    if not isinstance(request.source, Untrained):
+        return _read_source(storage, places["source"])
+    source = untrained_source(request.source.config)
+    data_format = None if request.data is None else request.data.format
+    check_corpus(source.config, data_format, tokenizer="tokenizer" in places)
+    check_no_state(request.source_optimizer)
+    return source
 
 
 def _read_source(storage: Storage, place: _Place) -> SourceCheckpoint:
@@ -163,6 +181,12 @@ def _check_inputs_exist(places: dict[str, _Place], storage: Storage) -> None:
         with _blaming(data.field):
             if not _anything_at(storage, data.uri):
                 raise InvalidData(f"There is no data at {data.uri}; upload it first.", field=data.field)
+    if (tokenizer := places.get("tokenizer")) is not None:
+        with _blaming(tokenizer.field):
+            if not _anything_at(storage, tokenizer.uri):
+                raise InvalidData(
+                    f"There is nothing at {tokenizer.uri}; give a tokenizer's folder.", field=tokenizer.field
+                )
     if (operator := places.get("operator")) is not None:
         with _blaming(operator.field):
             if not storage.exists(operator.uri):
@@ -171,7 +195,7 @@ def _check_inputs_exist(places: dict[str, _Place], storage: Storage) -> None:
 
 def _check_output_free(places: dict[str, _Place], storage: Storage) -> None:
     output = places["output"]
-    for name in ("source", "optimizer", "data", "operator"):
+    for name in ("source", "tokenizer", "optimizer", "data", "operator"):
         read = places.get(name)
         if read is not None and (output.uri.is_within(read.uri) or read.uri.is_within(output.uri)):
             raise OutputOverlaps(f"The output {output.uri} and {read.field} {read.uri} overlap; write elsewhere.")

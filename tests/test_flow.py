@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -33,7 +34,12 @@ class Flow:
     def grow(self, name: str, method: object, **request: object) -> tuple[dict[str, Any], Path]:
         """The job once it has ended, and the output as a folder."""
         source, output = self.root.join(name), self.root.join(f"grown-{name}")
-        body = {"source": str(source), "output": str(output), "target": {"hidden_size": 64}, "method": method}
+        body: dict[str, object] = {
+            "source": str(source),
+            "output": str(output),
+            "target": {"hidden_size": 64},
+            "method": method,
+        }
         accepted = self.http.post("/grow", json={**body, **request})
         assert accepted.status_code == 202, accepted.text
         job = accepted.json()
@@ -79,6 +85,20 @@ def flow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             yield started
 
 
+UNTRAINED = {
+    "config": {
+        "model_type": "llama",
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 64,
+        "max_position_embeddings": 64,
+    },
+    "pretrain": {"steps": 40, "batch_size": 8, "learning_rate": 1e-2, "held_out_every": 10},
+}
+
+
 def _logits(folder: Path, ids: torch.Tensor) -> torch.Tensor:
     loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
     model, told = loaded
@@ -107,4 +127,33 @@ def test_a_fitted_checkpoint_has_the_loss_of_the_fit(flow: Flow) -> None:
     fit, verified = job["result"]["fit"], job["result"]["verification"]
     assert verified["target_loss"] == pytest.approx(fit["final_held_out_loss"], abs=1e-5)
     assert fit["final_held_out_loss"] < fit["initial_held_out_loss"]
+    assert torch.isfinite(_logits(output, torch.arange(3, 30).reshape(1, -1))).all()
+
+
+@pytest.mark.parametrize("method", ["hypercloning", "ligo"])
+def test_a_source_that_is_a_config_is_trained_and_grown_in_one_job(flow: Flow, method: str) -> None:
+    ids = flow.folder / "ids.npy"
+    np.save(ids, np.arange(6_000) * 7 % 64)
+    flow.storage.put(flow.root.join("ids.npy"), ids.read_bytes())
+    data = {"uri": str(flow.root.join("ids.npy")), "format": "tokens", "sequence_length": 32}
+    asked = {"name": "ligo", "steps": 6, "batch_size": 8, "held_out_every": 3} if method == "ligo" else method
+    job, output = flow.grow(f"untrained-{method}", asked, source=UNTRAINED, data=data)
+    assert job["status"] == "succeeded", job["error"]
+    trained, fit, verified = (job["result"][name] for name in ("pretraining", "fit", "verification"))
+    assert [point["step"] for point in trained["curve"]] == [0, 10, 20, 30, 40]
+    assert trained["final_held_out_loss"] < trained["initial_held_out_loss"] - 1
+    assert verified["source_loss"] == pytest.approx(trained["final_held_out_loss"], abs=1e-5)
+    if method == "ligo":
+        assert [point["step"] for point in fit["curve"]] == list(range(7))
+        assert verified["target_loss"] == pytest.approx(fit["final_held_out_loss"], abs=1e-5)
+    else:
+        assert fit is None
+        assert verified["target_loss"] == pytest.approx(trained["final_held_out_loss"], abs=1e-4)
+    events = flow.http.get(f"/jobs/{job['id']}/events").json()["events"]
+    told = [event["data"]["step"] for event in events if event["kind"] == "pretraining"]
+    assert {0, 10, 20, 30, 40} <= set(told)
+    stages = [event["data"]["stage"] for event in events if event["kind"] == "stage"]
+    assert stages[:2] == ["planning", "pretraining"]
+    assert "trained here first" in job["plan"]["notes"][0]
+    assert json.loads((output / "growth.json").read_text())["request"]["source"]["config"] == UNTRAINED["config"]
     assert torch.isfinite(_logits(output, torch.arange(3, 30).reshape(1, -1))).all()

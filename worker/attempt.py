@@ -28,7 +28,7 @@ from jobs.store import Claim, JobStore
 from storage import Storage, StorageError, Uri
 from worker.fit_state import forget, state_folder
 from worker.lease import Lease
-from worker.messages import Failed, Fitted, MayCommit, Measured, Progressed, Succeeded, Work
+from worker.messages import Failed, Fitted, MayCommit, Measured, Pretrained, Progressed, Succeeded, Work
 from worker.output import Output
 from worker.process import Child, Exited
 from worker.settings import WorkerSettings
@@ -125,7 +125,7 @@ class Attempt:
                     return message
                 case MayCommit():
                     self._let_commit(child)
-                case Progressed() | Measured() | Fitted():
+                case Progressed() | Pretrained() | Measured() | Fitted():
                     self._relay(message)
         return stop
 
@@ -141,7 +141,7 @@ class Attempt:
         if self._stop() is None:
             child.let_commit()
 
-    def _relay(self, message: Progressed | Measured | Fitted) -> None:
+    def _relay(self, message: Progressed | Pretrained | Measured | Fitted) -> None:
         # What comes next tells more than what is lost here.
         with suppress(StoreUnavailable):
             match message:
@@ -150,6 +150,9 @@ class Attempt:
                 case Measured(candidate=candidate):
                     data = candidate.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.CANDIDATE, data)
+                case Pretrained(point=point):
+                    data = point.model_dump(mode="json", exclude_none=True)
+                    self._store.append_event(self._job.id, self._number, EventKind.PRETRAINING, data)
                 case Fitted(point=point):
                     data = point.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.FIT, data)

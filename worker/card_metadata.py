@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import yaml
 
 from growth.plan import GrowthPlan
-from jobs.schema import GrowthRequest
+from jobs.schema import GrowthRequest, Untrained
 
 MAX_CARD_BYTES = 1 << 16
 KEPT = ("license", "license_name", "license_link", "language", "pipeline_tag")
@@ -50,6 +50,8 @@ def _texts(value: object) -> list[str]:
 
 
 def _source_id(request: GrowthRequest, plan: GrowthPlan) -> str | None:
+    if isinstance(request.source, Untrained):
+        return None
     place = request.source.rstrip("/") + "/"
     if (cached := _CACHED.search(place)) is not None:
         return f"{cached[1]}/{cached[2]}"

@@ -17,7 +17,18 @@ from pydantic import BaseModel
 
 from jobs.schema import Candidate, FitPoint, Stage
 from worker.logs import configure_logs
-from worker.messages import GO, STOPPED_EXIT_CODE, Failed, Fitted, MayCommit, Measured, Progressed, Succeeded, Work
+from worker.messages import (
+    GO,
+    STOPPED_EXIT_CODE,
+    Failed,
+    Fitted,
+    MayCommit,
+    Measured,
+    Pretrained,
+    Progressed,
+    Succeeded,
+    Work,
+)
 from worker.settings import WorkerSettings, open_storage
 
 PR_SET_PDEATHSIG = 1
@@ -40,7 +51,7 @@ class Worker:
         self.progress(0.0)
 
     def progress(self, fraction: float) -> None:
-        """Tells at most two a second; so does `fitted`, and every held-out loss besides."""
+        """Tells at most two a second; so do `pretrained` and `fitted`, and every held-out loss besides."""
         if (now := time.monotonic()) >= self._progress_at:
             self._progress_at = now + TOLD_SECONDS
             self.tell(Progressed(stage=self._stage, progress=fraction))
@@ -48,9 +59,12 @@ class Worker:
     def measured(self, candidate: Candidate) -> None:
         self.tell(Measured(candidate=candidate))
 
+    def pretrained(self, point: FitPoint) -> None:
+        if self._worth_telling(point):
+            self.tell(Pretrained(point=point))
+
     def fitted(self, point: FitPoint) -> None:
-        if (now := time.monotonic()) >= self._point_at or point.held_out_loss is not None:
-            self._point_at = now + TOLD_SECONDS
+        if self._worth_telling(point):
             self.tell(Fitted(point=point))
 
     def ask_to_commit(self) -> None:
@@ -61,6 +75,12 @@ class Worker:
     def tell(self, message: BaseModel) -> None:
         self._told.write(message.model_dump_json().encode() + b"\n")
         self._told.flush()
+
+    def _worth_telling(self, point: FitPoint) -> bool:
+        if (now := time.monotonic()) < self._point_at and point.held_out_loss is None:
+            return False
+        self._point_at = now + TOLD_SECONDS
+        return True
 
     def _listen(self) -> None:
         # Not through `sys.stdin`: a thread that waits inside of it aborts the interpreter's own end.

@@ -15,7 +15,7 @@ import structlog
 
 from growth.errors import InvalidCheckpoint
 from growth.plan import GrowthPlan
-from jobs.schema import FitReport, GrowthRequest, Plan, Result, Verification
+from jobs.schema import FitReport, GrowthRequest, Plan, PretrainingReport, Result, Verification
 from storage import AlreadyExists, ObjectStore, StorageError, Unavailable, Unsupported, Uri, WrittenObject
 from storage.folder import Folder
 from worker.card_metadata import MAX_CARD_BYTES
@@ -45,6 +45,7 @@ class Grown:
     shards: list[WrittenObject]
     state: list[WrittenObject]
     """The optimizer's."""
+    pretraining: PretrainingReport | None
     fit: Fitted | None
     verification: Verification | None
     stage_seconds: Mapping[str, float]
@@ -69,6 +70,7 @@ def commit(
         job_id=output.job_id,
         attempt=attempt,
         objects=[*map(_stored, large), *small],
+        pretraining=grown.pretraining,
         fit=grown.fit.report if grown.fit else None,
         verification=grown.verification,
         selection=Plan.model_validate(plan.summary()).selection,

@@ -1,9 +1,10 @@
 """What can go wrong in a worker that neither the engine nor a store knows of, each told in one sentence.
 
 WorkerError
-├── OutputExists    the output holds what this job did not write
-├── SourceChanged   the source is no longer the one that the job was planned for
-└── FitDiverged     the loss of a fit is no longer a number
+├── OutputExists      the output holds what this job did not write
+├── SourceChanged     the source is no longer the one that the job was planned for
+├── FitDiverged       the loss of a fit is no longer a number
+└── TrainingDiverged  nor is that of the source's training
 """
 
 
@@ -31,3 +32,9 @@ class FitDiverged(WorkerError):
     code = "fit_diverged"
     field = "/method"
     hint = "Lower the method's learning rates, or look for what is unusual in the data."
+
+
+class TrainingDiverged(WorkerError):
+    code = "training_diverged"
+    field = "/source/pretrain"
+    hint = "Lower the learning rate or lengthen the warm-up, or look for what is unusual in the data."

@@ -11,10 +11,8 @@ class FitStates:
     """One of these, named as `name` says; of another version of what the job reads there is none."""
 
     def __init__(self, store: ObjectStore, folder: Uri, reads: list[Uri], name: str) -> None:
-        versions = [[str(info.uri), info.etag] for uri in reads for info in _objects(store, uri)]
-        digest = sha256(json.dumps(versions).encode()).hexdigest()
         self._store = store
-        self._uri = folder.join(name.format(digest[:16]))
+        self._uri = folder.join(name.format(version_of(store, reads)))
 
     def load(self) -> bytes | None:
         """The state saved last; None where there is none."""
@@ -25,6 +23,12 @@ class FitStates:
 
     def save(self, state: bytes) -> None:
         self._store.put(self._uri, state)
+
+
+def version_of(store: ObjectStore, reads: list[Uri]) -> str:
+    """Another word for every version of what lies at `reads`."""
+    versions = [[str(info.uri), info.etag] for uri in reads for info in _objects(store, uri)]
+    return sha256(json.dumps(versions).encode()).hexdigest()[:16]
 
 
 def state_folder(state_uri: str, job_id: str) -> Uri:

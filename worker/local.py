@@ -12,18 +12,16 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress
 
-from growth.source import read_source
 from jobs.record import microseconds, new_id
-from jobs.schema import Candidate, Failure, FitPoint, GrowthRequest, Job, Plan, Result, Stage, Status
+from jobs.schema import SOURCE_TAGS, Candidate, Failure, FitPoint, GrowthRequest, Job, Plan, Result, Stage, Status
 from storage import Storage, StorageError, Uri
-from storage.folder import Folder
 from worker.failures import concluded
 from worker.fit_state import forget, state_folder
 from worker.logs import configure_logs
 from worker.messages import Failed, Work
 from worker.optimizer import with_state
 from worker.output import Output
-from worker.planning import plan_of
+from worker.planning import plan_of, source_checkpoint
 from worker.run import run_job
 from worker.settings import WorkerSettings, open_storage
 
@@ -46,6 +44,9 @@ class Bar:
 
     def progress(self, fraction: float) -> None:
         self._bar.update(self._task, completed=fraction)
+
+    def pretrained(self, point: FitPoint) -> None:
+        self.fitted(point)
 
     def measured(self, candidate: Candidate) -> None:
         loss = "not finite" if candidate.held_out_loss is None else f"{candidate.held_out_loss:.4f}"
@@ -81,8 +82,7 @@ def run(
 
 
 def _plan(request: GrowthRequest, storage: Storage) -> Plan:
-    source = read_source(Folder(storage, Uri.parse(request.source)))
-    plan, _ = with_state(plan_of(request, source), request, storage)
+    plan, _ = with_state(plan_of(request, source_checkpoint(request, storage)), request, storage)
     return Plan.model_validate(plan.summary())
 
 
@@ -141,7 +141,7 @@ def _unreadable(path: Path, error: OSError | ValidationError) -> Failure:
     if isinstance(error, OSError):
         return Failure(code="invalid_request", detail=f"{path} can't be read: {error.strerror}.")
     first = error.errors(include_url=False)[0]
-    pointer = "".join(f"/{part}" for part in first["loc"])
+    pointer = "".join(f"/{part}" for part in first["loc"] if part not in SOURCE_TAGS)
     place = f"at {pointer}" if pointer else "as a whole"
     return Failure(
         code="invalid_request",

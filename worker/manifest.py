@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ValidationError
 
 from growth.header import INDEX_FILE
-from jobs.schema import FitReport, Result, Selection, Verification
+from jobs.schema import FitReport, PretrainingReport, Result, Selection, Verification
 from storage import NotFound, ObjectStore, Uri
 
 
@@ -27,6 +27,7 @@ class Commit(BaseModel):
     job_id: str
     attempt: int
     objects: list[StoredObject]
+    pretraining: PretrainingReport | None = None
     fit: FitReport | None = None
     verification: Verification | None = None
     selection: Selection | None = None
@@ -79,6 +80,7 @@ def result_of(output: Uri, manifest: bytes) -> Result:
         manifest=str(manifest_uri(output)),
         bytes_written=sum(stored.size for stored in commit.objects) + len(manifest),
         objects=len(commit.objects) + 1,
+        pretraining=commit.pretraining,
         fit=commit.fit,
         verification=commit.verification,
         selection=commit.selection,

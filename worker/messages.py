@@ -36,6 +36,11 @@ class Fitted(BaseModel):
     point: FitPoint
 
 
+class Pretrained(BaseModel):
+    kind: Literal["pretrained"] = "pretrained"
+    point: FitPoint
+
+
 class Measured(BaseModel):
     kind: Literal["measured"] = "measured"
     candidate: Candidate
@@ -59,5 +64,7 @@ class Failed(BaseModel):
     """Whether another attempt may succeed with nothing changed by anyone."""
 
 
-Message = Annotated[Progressed | Measured | Fitted | MayCommit | Succeeded | Failed, Field(discriminator="kind")]
+Message = Annotated[
+    Progressed | Pretrained | Measured | Fitted | MayCommit | Succeeded | Failed, Field(discriminator="kind")
+]
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)

@@ -4,7 +4,7 @@ import json
 
 from growth.config import ModelConfig
 from growth.plan import GrowthPlan
-from jobs.schema import GrowthRequest
+from jobs.schema import GrowthRequest, Untrained
 from worker.card_metadata import card_metadata
 
 PRESERVING = (
@@ -45,7 +45,7 @@ def model_card(request: GrowthRequest, plan: GrowthPlan, source_card: bytes, *, 
 
 # {name}
 
-A {plan.source.model_class or plan.source.architecture.model_type} grown from the checkpoint at `{request.source}`.
+A {plan.source.model_class or plan.source.architecture.model_type} grown from {_origin(request)}.
 
 {_sizes_table(plan)}
 
@@ -63,8 +63,16 @@ model = {loader}.from_pretrained("path/to/{name}")
 ```
 
 `growth.json` holds the request and the plan, `model.safetensors.index.json` the SHA-256 of every file and what was
-measured of the fit and the verification.
+measured of {"the training, " if isinstance(request.source, Untrained) else ""}the fit and the verification.
 """
+
+
+def _origin(request: GrowthRequest) -> str:
+    if not isinstance(request.source, Untrained):
+        return f"the checkpoint at `{request.source}`"
+    settings = json.dumps(request.source.pretrain.model_dump(), sort_keys=True)
+    read = f" on `{request.data.uri}`" if request.data is not None else ""
+    return f"a smaller model that the same job trained first, from random weights{read}, with `{settings}`"
 
 
 def _sizes_table(plan: GrowthPlan) -> str:

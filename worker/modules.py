@@ -1,7 +1,8 @@
-"""Stock transformers models for a config: built without random initialisation, filled tensor by tensor."""
+"""Stock transformers models for a config: built with random weights or without, filled and read tensor by tensor."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +31,11 @@ _HEADED = {
 }
 
 
-def build_module(config: ModelConfig, *, device: str = "cpu") -> nn.Module:
-    """The stock module for `config`, with its head where the checkpoint's class has one; its weights are undefined.
+def build_module(config: ModelConfig, *, device: str = "cpu", seed: int | None = None) -> nn.Module:
+    """The stock module for `config`, with its head where the checkpoint's class has one.
 
-    No code but that of the installed transformers runs: `auto_map` is never looked at.
+    Its weights are transformers' own random ones, drawn from `seed` on the CPU; undefined without a seed. No code but
+    that of the installed transformers runs: `auto_map` is never looked at.
     """
     raw = {key: value for key, value in config.raw.items() if key not in ("auto_map", "model_type")}
     if config.architecture.fused:
@@ -41,7 +43,7 @@ def build_module(config: ModelConfig, *, device: str = "cpu") -> nn.Module:
         raw["experts_implementation"] = "eager"
     stock = AutoConfig.for_model(config.architecture.model_type, **raw)
     kind = _HEADED[config.architecture.objective] if config.headed else AutoModel
-    with no_init_weights():
+    with no_init_weights() if seed is None else _seeded(seed):
         stock_module: PreTrainedModel = kind.from_config(stock, dtype=torch.float32)  # type: ignore[no-untyped-call]
     # Building without initialisation leaves a tied head apart from its embedding.
     stock_module.tie_weights()
@@ -49,6 +51,13 @@ def build_module(config: ModelConfig, *, device: str = "cpu") -> nn.Module:
         _own_head(stock_module)
     module: nn.Module = stock_module
     return module.to(device)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def _own_head(module: PreTrainedModel) -> None:
@@ -78,6 +87,21 @@ def fill_module(module: nn.Module, config: ModelConfig, names: Iterable[str], re
         elif parameter.data_ptr() not in filled:
             assert known[name] in optional, f"no tensor for {name}"
             parameter.data.zero_()
+
+
+def stored_tensors(module: nn.Module, config: ModelConfig) -> dict[str, Tensor]:
+    """The module's weights as a checkpoint holds them: a tied tensor once, every expert's tensors by themselves."""
+    parameters = dict(module.named_parameters())
+    known = parameter_names(config, parameters)
+    stored: dict[str, Tensor] = {}
+    for name, parameter in parameters.items():
+        if fused := _fused(config, known[name]):
+            for expert, weights in enumerate(parameter.detach()):
+                parts = weights.chunk(len(fused))
+                stored |= {part.format(expert=expert): rows for part, rows in zip(fused, parts, strict=True)}
+        else:
+            stored[known[name]] = parameter.detach()
+    return stored
 
 
 def _fused(config: ModelConfig, name: str) -> list[str]:

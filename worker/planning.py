@@ -13,7 +13,8 @@ from growth.operators.ligo import Ligo
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan, make_plan
 from growth.source import SourceCheckpoint, read_source
-from jobs.schema import GrowthRequest, Plan
+from growth.untrained import check_corpus, check_no_state, trained_first, untrained_source
+from jobs.schema import GrowthRequest, Plan, Untrained
 from storage import ObjectStore, Uri
 from storage.folder import Folder
 from worker.corpus import Corpus
@@ -54,11 +55,34 @@ def open_inputs(work: Work, store: ObjectStore, source: Folder) -> Opened:
     return Opened(plan, checkpoint, CheckpointReader(source, checkpoint.tensors), operator, corpus, state)
 
 
+def plan_untrained(work: Work, source: Untrained, store: ObjectStore) -> None:
+    """Looks whether the source can be trained and then grown, before it is there. Raises as `open_inputs`."""
+    plan = plan_of(work.request, untrained_checkpoint(work.request, source))
+    _check_unchanged(work.plan, plan)
+    _operator(plan, store)
+
+
+def source_checkpoint(request: GrowthRequest, store: ObjectStore) -> SourceCheckpoint:
+    """The source as it is, or as it will be once it is trained. Raises GrowthError, StorageError."""
+    if isinstance(request.source, Untrained):
+        return untrained_checkpoint(request, request.source)
+    return read_source(Folder(store, Uri.parse(request.source)))
+
+
+def untrained_checkpoint(request: GrowthRequest, source: Untrained) -> SourceCheckpoint:
+    """The checkpoint that training the request's source will leave. Raises GrowthError where it can't be trained."""
+    checkpoint = untrained_source(source.config)
+    data_format = None if request.data is None else request.data.format
+    check_corpus(checkpoint.config, data_format, tokenizer=source.tokenizer is not None)
+    check_no_state(request.source_optimizer)
+    return checkpoint
+
+
 def plan_of(
     request: GrowthRequest, checkpoint: SourceCheckpoint, method: Mapping[str, Any] | None = None
 ) -> GrowthPlan:
     """The plan of a request for this source, by `method` where it is not the request's own. Raises GrowthError."""
-    return make_plan(
+    plan = make_plan(
         checkpoint.config,
         checkpoint.tensors,
         request.target,
@@ -68,6 +92,10 @@ def plan_of(
         expert_noise=request.expert_noise,
         max_shard_bytes=request.max_shard_bytes,
     )
+    if not isinstance(request.source, Untrained) or request.data is None:
+        return plan
+    asked, length = request.source.pretrain, request.data.sequence_length
+    return trained_first(plan, steps=asked.steps, batch_size=asked.batch_size, length=length)
 
 
 def _check_unchanged(planned: Plan | None, plan: GrowthPlan) -> None:

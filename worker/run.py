@@ -1,10 +1,12 @@
-"""One job, top to bottom: plan, select, fit, expand, verify, commit.
+"""One job, top to bottom: plan, train the source where it is none yet, select, fit, expand, verify, commit.
 
 What needs transformers is imported where it begins: that takes longer than all of a small growth in closed form.
 """
 
 from dataclasses import replace
+from functools import cached_property
 from math import isfinite
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,7 +14,7 @@ from growth.expand import expand
 from growth.operators.artefact import save_operator
 from growth.operators.ligo import Ligo
 from growth.operators.operator import GrowthOperator
-from jobs.schema import FitPoint, Result, Stage, Verification
+from jobs.schema import FitPoint, PretrainingReport, Result, Stage, Untrained, Verification
 from storage import Storage, Uri, WrittenObject
 from storage.folder import Folder
 from worker.commit import Fitted, Grown, commit
@@ -21,10 +23,13 @@ from worker.fit_state import FitStates, state_folder
 from worker.messages import Work
 from worker.optimizer import with_state, write_state
 from worker.output import Output
-from worker.planning import Opened, open_inputs, plan_of
+from worker.planning import Opened, open_inputs, plan_of, plan_untrained
 from worker.report import Report, Stages
 from worker.settings import WorkerSettings
 from worker.written import written_reader
+
+if TYPE_CHECKING:
+    from worker.pretraining import Pretraining, Ready
 
 
 def run_job(work: Work, storage: Storage, settings: WorkerSettings, report: Report) -> Result:
@@ -41,9 +46,9 @@ class _Run:
         self._storage = storage
         self._settings = settings
         self._report = report
-        self._source = Folder(storage, Uri.parse(work.request.source))
         self._output = Output(storage, Uri.parse(work.request.output), work.job_id)
         self._device = _device(settings)
+        self._ready: Ready | None = None
 
     def result(self) -> Result:
         request, stage = self._work.request, Stages(self._report)
@@ -51,7 +56,10 @@ class _Run:
             if (committed := self._output.committed()) is not None:
                 return committed
             self._output.clear(attempts_before=self._work.attempt > 1)
-            opened = open_inputs(self._work, self._storage, self._source)
+            opened = self._open()
+        if opened is None:
+            with stage(Stage.PRETRAINING):
+                opened = self._pretrain()
         if opened.selects:
             with stage(Stage.SELECTING):
                 opened = self._select(opened)
@@ -65,9 +73,66 @@ class _Run:
             with stage(Stage.VERIFYING):
                 verification = self._verify(opened, shards)
         with stage(Stage.COMMITTING):
-            grown = Grown(shards, state, fitted, verification, stage.seconds)
+            grown = Grown(shards, state, self._pretrained(), fitted, verification, stage.seconds)
             result = self._commit(opened, grown)
         return result.model_copy(update={"stage_seconds": stage.seconds})
+
+    @cached_property
+    def _source(self) -> Folder:
+        """The source's checkpoint, where there is one by now."""
+        source = self._work.request.source
+        uri = self._pretraining.uri if self._pretraining is not None else Uri.parse(str(source))
+        return Folder(self._storage, uri)
+
+    @cached_property
+    def _pretraining(self) -> "Pretraining | None":
+        request = self._work.request
+        if not isinstance(request.source, Untrained) or request.data is None:
+            return None
+        from worker.pretraining import Pretraining
+
+        return Pretraining(
+            request.source,
+            request.data,
+            self._storage,
+            state_folder(self._settings.state_uri, self._work.job_id),
+            seed=request.seed,
+            attempt=self._work.attempt,
+            device=self._device,
+        )
+
+    def _pretrained(self) -> PretrainingReport | None:
+        return None if self._pretraining is None else self._pretraining.report()
+
+    def _open(self) -> Opened | None:
+        """The inputs; None where the source has yet to be trained, for which all is ready then."""
+        source = self._work.request.source
+        if isinstance(source, Untrained):
+            plan_untrained(self._work, source, self._storage)
+            assert self._pretraining is not None
+            if self._pretraining.report() is None:
+                self._ready = self._pretraining.prepare()
+                return None
+        return open_inputs(self._work, self._storage, self._source)
+
+    def _pretrain(self) -> Opened:
+        self._train_source()
+        return open_inputs(self._work, self._storage, self._source)
+
+    def _train_source(self) -> None:
+        source = self._work.request.source
+        assert isinstance(source, Untrained)
+        assert self._pretraining is not None
+        steps = source.pretrain.steps
+        # Let go of here, because the later stages need the memory.
+        ready, self._ready = self._ready, None
+        assert ready is not None
+
+        def on_point(point: FitPoint) -> None:
+            self._report.pretrained(point)
+            self._report.progress(point.step / steps)
+
+        self._pretraining.train(ready, on_point, self._settings.fit_checkpoint_seconds)
 
     def _select(self, opened: Opened) -> Opened:
         from worker.selecting import Selecting
@@ -111,7 +176,7 @@ class _Run:
     def _states(self, name: str) -> FitStates:
         request, folder = self._work.request, state_folder(self._settings.state_uri, self._work.job_id)
         assert request.data is not None
-        return FitStates(self._storage, folder, [Uri.parse(request.source), Uri.parse(request.data.uri)], name)
+        return FitStates(self._storage, folder, [self._source.uri, Uri.parse(request.data.uri)], name)
 
     def _expand(self, opened: Opened, operator: GrowthOperator) -> tuple[list[WrittenObject], list[WrittenObject]]:
         """The shards of the weights, and what there is of an optimizer's state."""

@@ -18,7 +18,7 @@ class WorkerSettings(SharedSettings):
     retry_wait_seconds: Annotated[float, Field(ge=0)] = 10.0
     """Before the second attempt after a store did not answer; doubles with each further one."""
     fit_checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """How often a fit saves where it stands; at most so much of it is lost with its process."""
+    """How often a fit or a training saves where it stands; at most so much of it is lost with its process."""
     log_format: Literal["console", "json"] = "console"
     """`json` writes one object a line, for a log collector."""
 

@@ -2,7 +2,6 @@
 
 from growth.fit.batches import IGNORED_LABEL, Batch, Batches, mean_loss
 from growth.fit.loop import Fit, FitOutcome
-from growth.fit.schedule import rate_factor
 from growth.fit.state import FitState, Point
 
-__all__ = ["IGNORED_LABEL", "Batch", "Batches", "Fit", "FitOutcome", "FitState", "Point", "mean_loss", "rate_factor"]
+__all__ = ["IGNORED_LABEL", "Batch", "Batches", "Fit", "FitOutcome", "FitState", "Point", "mean_loss"]

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from growth.axes import axis_sizes
 from growth.fit.batches import Batch, Batches, labelled, mean_loss
 from growth.fit.module import GrownModule
-from growth.fit.schedule import rate_factor
 from growth.fit.state import FitState, Point
 from growth.fit.weights import SourceWeights
 from growth.operators.learned import LearnedOperator
 from growth.operators.ligo import Ligo
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan
+from growth.schedule import rate_factor
 
 MOMENTUM = 0.9
 """Of plain gradient descent."""

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from client.cli import app
-from jobs.schema import EventKind, Job, Plan, Stage
+from jobs.schema import EventKind, Job, Plan, PretrainingReport, Stage
 from jobs.store import JobStore
 from tests.client.conftest import Body
 from tests.client.test_sdk import FAILURE, RESULT, UNKNOWN
@@ -119,6 +120,24 @@ def test_wait_exits_as_the_job_ended(
     for command in ("wait", "watch"):
         assert grow(command, job_id).exit_code == exit_code
         assert grow(command, job_id, "--json").exit_code == exit_code
+
+
+def test_a_source_that_the_job_trains_first(grow: Grow, store: JobStore, request_file: str, tmp_path: Path) -> None:
+    config = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 88, "num_hidden_layers": 2}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "num_attention_heads": 4, "vocab_size": 300}))
+    np.save(tmp_path / "ids.npy", np.arange(3_000) % 300)
+    flags = ("--source-config", str(tmp_path / "config.json"), "--pretrain-steps", "20", "--data-option")
+    body = json.loads(Path(request_file).read_text())
+    del body["source"]
+    told = ("submit", "-", *flags, "format=tokens", "--data", str(tmp_path / "ids.npy"), "--json")
+    submitted = grow(*told, stdin=json.dumps(body))
+    assert submitted.exit_code == 0, submitted.output
+    job_id, attempt = _lines(submitted)[0]["id"], 1
+    store.claim(job_id, "worker")
+    assert "a llama model trained first, in 20 steps" in grow("status", job_id).stdout
+    trained = PretrainingReport(steps=20, initial_held_out_loss=5.0, final_held_out_loss=3.5)
+    store.finish(job_id, attempt, RESULT.model_copy(update={"pretraining": trained}))
+    assert "held-out loss 5.0000 -> 3.5000 in 20 steps" in grow("wait", job_id).stdout
 
 
 def test_failed_job_shows_its_reason(grow: Grow, store: JobStore, request_file: str) -> None:

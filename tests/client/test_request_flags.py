@@ -86,9 +86,33 @@ def test_plain_path_stands_for_its_uri(tmp_path: Path, monkeypatch: pytest.Monke
     assert body["data"] == {"uri": f"file://{tmp_path.parent}/data"}
 
 
+def test_a_source_that_is_trained_first(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"model_type": "llama"}')
+    flags = RequestFlags(
+        source_config=config,
+        pretrain_steps=200,
+        pretrain_option=["learning_rate=3e-4", "decay=linear"],
+        source_tokenizer="s3://models/tokenizer",
+    )
+    source = flags.laid_over({})["source"]
+    assert source == {
+        "config": {"model_type": "llama"},
+        "pretrain": {"steps": 200, "learning_rate": 3e-4, "decay": "linear"},
+        "tokenizer": "s3://models/tokenizer",
+    }
+    assert RequestFlags(pretrain_steps=5).laid_over({"source": source})["source"] == {
+        **source,
+        "pretrain": {**source["pretrain"], "steps": 5},
+    }
+    assert RequestFlags(source="s3://models/small").laid_over({"source": source})["source"] == "s3://models/small"
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
+        (RequestFlags(pretrain_steps=5), "--source-config"),
+        (RequestFlags(pretrain_steps=5, source="s3://models/small"), "leave it out"),
         (RequestFlags(target=["hidden_size"]), "--target takes key=value, and got 'hidden_size'"),
         (RequestFlags(label=["=x"]), "--label takes key=value"),
         (RequestFlags(option=["steps=5"]), "--option needs a method"),

@@ -50,6 +50,15 @@ def test_another_attempt_starts_over() -> None:
     assert (watched.losses, watched.stage, watched.progress) == ([], "", 0.0)
 
 
+def test_the_losses_of_the_training_and_of_the_fit_are_not_mixed() -> None:
+    watched = Watched()
+    watched.take(event(EventKind.PRETRAINING, step=1, loss=6.0, held_out_loss=6.5))
+    assert (watched.curve, watched.losses, watched.held_out_loss) == (EventKind.PRETRAINING, [6.0], 6.5)
+    watched.take(event(EventKind.PRETRAINING, step=2, loss=5.0))
+    watched.take(event(EventKind.FIT, step=1, loss=4.0))
+    assert (watched.curve, watched.losses, watched.held_out_loss) == (EventKind.FIT, [4.0], None)
+
+
 def test_terminal_shows_stage_bar_and_loss() -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=True)
     watched = Watched()

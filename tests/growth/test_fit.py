@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from growth.errors import ImpossibleTarget
-from growth.fit import IGNORED_LABEL, FitState, Point, mean_loss, rate_factor
+from growth.fit import IGNORED_LABEL, FitState, Point, mean_loss
 from growth.operators.ligo import Ligo
+from growth.schedule import rate_factor
 from tests.growth.fit_bench import (
     BERT_PAD,
     CASES,

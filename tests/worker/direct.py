@@ -23,6 +23,7 @@ class Moments:
     fractions: list[float] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     points: list[FitPoint] = field(default_factory=list)
+    training: list[FitPoint] = field(default_factory=list)
 
     def stage(self, stage: Stage) -> None:
         self.stages.append(stage)
@@ -30,6 +31,9 @@ class Moments:
 
     def progress(self, fraction: float) -> None:
         self.fractions.append(fraction)
+
+    def pretrained(self, point: FitPoint) -> None:
+        self.training.append(point)
 
     def measured(self, candidate: Candidate) -> None:
         self.candidates.append(candidate)

@@ -9,16 +9,14 @@ from typing import Any
 
 from celery import Celery
 
-from growth.source import read_source
 from jobs.queue import enqueue, make_celery
 from jobs.reconcile import Reconciler
 from jobs.schema import GrowthRequest, Job, Plan, Stage, Status
 from jobs.store import JobStore
 from storage import Storage, Uri
-from storage.folder import Folder
 from tests.servers import RedisServer, S3Server
 from tests.worker.processes import WorkerProcess, wait_until, worker_process
-from worker.planning import plan_of
+from worker.planning import plan_of, source_checkpoint
 from worker.settings import WorkerSettings, open_storage
 
 TARGET = {"hidden_size": 64, "num_hidden_layers": 4}
@@ -62,14 +60,19 @@ class Farm:
         """What lies under `uri`."""
         return {info.uri.key.removeprefix(f"{uri.key}/") for info in self.storage.list(uri)}
 
-    def request(self, source: Uri, **changes: Any) -> GrowthRequest:
+    def request(self, source: Uri | dict[str, Any], **changes: Any) -> GrowthRequest:
         output = self.root.join(f"output-{next(self._number)}")
-        told = {"source": str(source), "output": str(output), "target": TARGET, "method": "hypercloning"}
+        told = {
+            "source": str(source) if isinstance(source, Uri) else source,
+            "output": str(output),
+            "target": TARGET,
+            "method": "hypercloning",
+        }
         return GrowthRequest.model_validate({**told, "verify": False, **changes})
 
     def submit(self, request: GrowthRequest) -> Job:
         """As the service does it."""
-        source = read_source(Folder(self.storage, Uri.parse(request.source)))
+        source = source_checkpoint(request, self.storage)
         plan = Plan.model_validate(plan_of(request, source).summary())
         job, _ = self.store.create(request, plan, "ada")
         enqueue(self.celery, self.store, job.id)

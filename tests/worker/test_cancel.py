@@ -29,7 +29,7 @@ def test_cancelled_while_it_runs(make_farm: MakeFarm, proxied: S3Server, proxy: 
         assert not alive(child)
         assert not farm.names(Uri.parse(job.request.output))
 
-        next_job = farm.submit(farm.request(Uri.parse(job.request.source)))
+        next_job = farm.submit(farm.request(Uri.parse(str(job.request.source))))
         farm.wait_for(next_job, Status.SUCCEEDED)
     gate.open()
 

@@ -65,7 +65,7 @@ def test_a_fit_from_the_queue(make_farm: MakeFarm, llama: Path) -> None:
     wait_until(lambda: not state_of(farm), seconds=5)
 
     operator = Uri.parse(job.request.output).join(next(folder.glob("operator-*")).name)
-    again = farm.request(Uri.parse(job.request.source), method={"name": "ligo", "operator": str(operator)})
+    again = farm.request(Uri.parse(str(job.request.source)), method={"name": "ligo", "operator": str(operator)})
     result = run_attempt(farm, again)
     assert "fitting" not in result.stage_seconds
     assert logits(farm.download(Uri.parse(result.output))).equal(logits(folder))

@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,6 +52,25 @@ def grow_run(path: Path, *options: str) -> tuple[int, str, str]:
     process = start(path, *options)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
+
+
+def test_a_source_that_is_a_config(request_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "ids.npy", np.arange(3_000) % 50)
+    config = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    config |= {"num_attention_heads": 4, "vocab_size": 64, "max_position_embeddings": 64}
+    source = {"config": config, "pretrain": {"steps": 5, "batch_size": 4, "held_out_every": 5}}
+    data = {"uri": f"file://{tmp_path}/ids.npy", "format": "tokens", "sequence_length": 16}
+    code, out, err = grow_run(changed(request_file, source=source, data=data), "--json")
+    assert code == 0, out + err
+    job = Job.model_validate_json(out)
+    assert job.result is not None
+    assert job.result.pretraining is not None
+    assert [point.step for point in job.result.pretraining.curve] == [0, 5]
+    assert not list((tmp_path / "state").rglob("*.safetensors"))
+
+    source = {"config": config, "pretrain": {"steps": 0}}
+    code, out, _ = grow_run(changed(request_file, source=source), "--json")
+    assert (code, json.loads(out)["error"]["field"]) == (2, "/source/pretrain/steps")
 
 
 def test_the_client_finds_it() -> None:
