@@ -308,6 +308,11 @@ class FitReport(_Closed):
     final_held_out_loss: float
     parameters: int
     """Learned numbers in the operator."""
+    flops_per_step: int = 0
+    """Floating-point operations of the products with matrices in one step, forward and back."""
+    factored: list[str] = Field(default_factory=list)
+    """The target's matrices that were applied as factors in every step; the others were written out, which took fewer
+    operations."""
     curve: list[FitPoint] = Field(default_factory=list)
 
 

@@ -176,13 +176,14 @@ class Attempt:
                 self._release(f"The process that did the work {ending}.", counts=True)
 
     def _keep_result(self, result: Result) -> None:
-        self._finish(result)
+        # First, because nothing looks after what a job that has ended has left; its output is whole by now.
         self._forget_state()
+        self._finish(result)
 
     def _end(self, failure: Failure | None) -> None:
         self._remove_output()
-        self._finish(failure)
         self._forget_state()
+        self._finish(failure)
 
     def _finish(self, outcome: Result | Failure | None) -> None:
         job = self._insist(lambda: self._store.finish(self._job.id, self._number, outcome))

@@ -1,7 +1,10 @@
 """The fitting stage: the source's tensors, a stock target module and the corpus, brought to the engine's fit."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
+
+from torch import Tensor
 
 from growth.checkpoint import CheckpointReader
 from growth.fit import Fit, FitOutcome, FitState, Point
@@ -9,7 +12,7 @@ from growth.operators.ligo import Ligo
 from growth.plan import GrowthPlan
 from jobs.schema import FitPoint, FitReport
 from worker.corpus import Corpus
-from worker.modules import build_module
+from worker.modules import build_module, weightless
 
 
 class FitStateStore(Protocol):
@@ -39,17 +42,22 @@ def fit_operator(
     `on_point` takes every step's losses; what it raises stops the fit.
     """
     assert isinstance(plan.method, Ligo)
-    source = {name: reader.wide(info.name) for name, info in plan.source_tensors.items()}
-    fit = Fit(plan, plan.method, source, build_module(plan.target, device=device), corpus, device=device)
+    fit = Fit(plan, plan.method, _tensors(plan, reader), weightless(build_module(plan.target)), corpus, device=device)
     saved = states.load()
     if saved is not None:
-        fit.resume(FitState.from_bytes(saved))
+        state = FitState.from_bytes(saved)
+        corpus.seek(state.position)
+        fit.resume(state)
     outcome = fit.run(
         lambda point: on_point(_fit_point(point)),
-        lambda state: states.save(state.to_bytes()),
+        lambda state: states.save(replace(state, position=corpus.position()).to_bytes()),
         checkpoint_seconds,
     )
     return outcome, _report(outcome)
+
+
+def _tensors(plan: GrowthPlan, reader: CheckpointReader) -> dict[str, Tensor]:
+    return {name: reader.wide(info.name) for name, info in plan.source_tensors.items()}
 
 
 def _fit_point(point: Point) -> FitPoint:
@@ -63,5 +71,7 @@ def _report(outcome: FitOutcome) -> FitReport:
         initial_held_out_loss=measured[0],
         final_held_out_loss=measured[-1],
         parameters=outcome.learned_numbers,
+        flops_per_step=outcome.flops_per_step,
+        factored=list(outcome.factored),
         curve=[_fit_point(point) for point in outcome.curve],
     )

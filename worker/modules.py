@@ -60,6 +60,16 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def weightless(module: nn.Module) -> nn.Module:
+    """The module with its parameters on the meta device, ties kept: for whoever computes with other weights."""
+    known: dict[nn.Parameter, nn.Parameter] = {}
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            bare = known.setdefault(parameter, nn.Parameter(parameter.to("meta"), requires_grad=False))
+            part.register_parameter(name, bare)
+    return module
+
+
 def _own_head(module: PreTrainedModel) -> None:
     """A tensor of its own for the head, where transformers ties it until it has seen that the checkpoint has both."""
     head: object = module.get_output_embeddings()  # type: ignore[no-untyped-call]

@@ -101,6 +101,8 @@ class GrownModule:
         self._sizes = axis_sizes(plan.source.sizes), axis_sizes(plan.target.sizes)
         shared = {id(parameter): parameter for parameter in module.parameters()}
         self.module = copy.deepcopy(module, shared).eval()
+        for part in self.module.modules():
+            part._buffers.update({name: b if b is None else b.to(source.device) for name, b in part._buffers.items()})
         self._products = Products()
         self._step: StepWeights | None = None
         self._dims: dict[tuple[str, int], GrownDim] = {}

@@ -22,7 +22,7 @@ class SourceWeights:
 
     def __init__(self, plan: GrowthPlan, source: Mapping[str, Tensor], *, device: str) -> None:
         """`source` holds tensors by their name in the table, in float32 or wider."""
-        self._plan, self._device = plan, device
+        self._plan, self.device = plan, device
         self._tensors = {name: tensor.to(device) for name, tensor in source.items()}
         self._stacks: dict[str, Tensor] = {}
         self._drawn: dict[str, Tensor | None] = {}
@@ -49,7 +49,7 @@ class SourceWeights:
     def residual(self, parameter: Parameter, layer: int | None) -> Tensor | None:
         """The residual of one target tensor, which never changes during a fit; None where there is none."""
         drawn = draw_residual(self._plan.operator, parameter, layer, self._sizes, self.fetch(parameter))
-        return None if drawn is None else drawn.rows(0, parameter.shape(self._sizes)[0]).to(self._device, self.dtype)
+        return None if drawn is None else drawn.rows(0, parameter.shape(self._sizes)[0]).to(self.device, self.dtype)
 
     def kept_residual(self, parameter: Parameter, layer: int | None, _fetch: Fetch) -> Residual | None:
         """The same for `growth.apply`, drawn once and kept."""

@@ -69,7 +69,7 @@ DAMAGES: Mapping[str, tuple[Callable[[Tensors, Told], None], str]] = {
     "a map of three dimensions": (put("axes/hidden/expand", torch.zeros(48, 32, 2)), "damaged"),
     "a map of whole numbers": (put("axes/hidden/expand", torch.zeros(48, 32, dtype=torch.int64)), "damaged"),
     "a map with NaN": (put("axes/hidden/expand", torch.full((48, 32), float("nan"))), "damaged"),
-    "no such map": (drop("axes/hidden/expand"), "damaged"),
+    "no such map": (drop("axes/hidden/expand.index"), "damaged"),
     "units without a source": (put("frame/hidden/seen.index", torch.full((48,), 32)), "damaged"),
     "units below all": (put("frame/hidden/seen.index", torch.full((48,), -3)), "damaged"),
     "units in fractions": (put("frame/hidden/seen.index", torch.zeros(48)), "damaged"),

@@ -16,7 +16,6 @@ from tests.worker.conftest import MakeFarm
 from tests.worker.direct import Moments, run_attempt
 from tests.worker.farm import Farm
 from tests.worker.gate import Gate
-from tests.worker.processes import wait_until
 from worker.output import LINEAGE_FILE
 
 OPEN = ["pad + stack", "pad + interpolate"]
@@ -83,7 +82,7 @@ def test_the_best_of_what_is_open_is_written(make_farm: MakeFarm, llama: Path) -
     assert Selection.model_validate(lineage["plan"]["selection"]) == selection
     assert f"Held-out losses right after growth: {OPEN[0]} {losses[OPEN[0]]:.4f}" in (folder / "README.md").read_text()
     assert logits(folder).isfinite().all()
-    wait_until(lambda: not state_of(farm), seconds=5)
+    assert not state_of(farm)
 
 
 @pytest.mark.parametrize("family", ["llama", "bert"])

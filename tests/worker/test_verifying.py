@@ -38,7 +38,7 @@ def verified(stages: Stages, written: Path, *, corpus: bool = True) -> Verificat
 
 def closed_form(stages: Stages) -> Path:
     """What is written without a fit."""
-    return stages.write(FitOutcome(stages.plan.operator, (), 0))
+    return stages.write(FitOutcome(stages.plan.operator, (), 0, 0, ()))
 
 
 @pytest.mark.parametrize(
