@@ -16,6 +16,7 @@ from growth.errors import ImpossibleTarget, InvalidMethod
 from growth.header import TensorInfo
 from growth.inputs import reads_corpus
 from growth.matching import match_tensors
+from growth.operators.ligo import Ligo
 from growth.operators.method import Built, Growth, Method
 from growth.operators.operator import GrowthOperator
 from growth.operators.selection import Selection
@@ -143,11 +144,11 @@ def make_plan(
             f"{source.model_class or source.architecture.model_type} model is trained on.",
             hint="Grow it by a closed-form method.",
         )
-    if method.fits and not source.headed:
+    if isinstance(method, Ligo) and not source.headed and not method.matches(headed=False):
         raise InvalidMethod(
-            f"Method {method.name!r} fits on the model's own loss, and {source.model_class or 'the source'} has no "
-            "head to compute it.",
-            hint="Grow it by a closed-form method, or give the checkpoint with its head.",
+            f"The source, {source.model_class or 'a model without a head'}, has no head to compute a loss of its own.",
+            field="/method/objective",
+            hint="Leave the objective out, and the target is fitted to match the source's hidden states.",
         )
     matched = match_tensors(source, tensors)
     written = dtype or _dominant_dtype(tensors)

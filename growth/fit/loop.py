@@ -7,14 +7,15 @@ moves the factors alone.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from growth.axes import axis_sizes
-from growth.fit.batches import Batch, Batches, labelled, mean_loss
+from growth.fit.batches import Batch, Batches
 from growth.fit.module import GrownModule
+from growth.fit.objective import Match, Objective, OwnLoss
+from growth.fit.ranks import Ranks
 from growth.fit.state import FitState, Point
 from growth.fit.weights import SourceWeights
 from growth.operators.learned import LearnedOperator
@@ -52,14 +53,19 @@ class Fit:
         batches: Batches,
         *,
         device: str = "cpu",
+        source_module: nn.Module | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """`source` holds the source's tensors in float32 or wider by their name in the table; `module` is a target.
 
         The module's own weights are never read: they may lie on the meta device. It runs without dropout.
+        `source_module` is the stock source, where it is what the target shall match (`objective`). `ranks` are the
+        processes that share the fit; each builds one of its own from the same arguments.
         """
         self._options, self._batches, self._device = options, batches, device
-        self._shifted = plan.source.architecture.objective == "causal_lm"
-        weights = SourceWeights(plan, source, device=device)
+        self._ranks = ranks or Ranks()
+        self._objective: Objective = _objective(plan, options, source_module)
+        weights = SourceWeights(plan, source, device=device, ranks=self._ranks)
         rows = dict.fromkeys(tensor.parameter for tensor in plan.tensors)
         self._learned = LearnedOperator(
             plan.operator,
@@ -75,7 +81,7 @@ class Fit:
             module,
             weights,
             self._learned.operator(),
-            tokens=_tokens(batches, options.batch_size, plan),
+            tokens=_tokens(batches, options.batch_size, plan) // self._ranks.size,
             form=options.form,
             checkpointing=options.activation_checkpointing,
         )
@@ -127,12 +133,19 @@ class Fit:
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
-        """Mean loss over the labelled tokens of the held-out batches, nats per token."""
+        """The objective's mean over the held-out batches; of a loss nats per token, or image."""
         self._module.begin(self._learned.operator())
-        batches = [self._moved(batch) for batch in self._batches.held_out()]
-        loss = mean_loss(self._run, batches, shifted=self._shifted)
+        sums = torch.zeros(2, dtype=torch.float64)
+        for batch in self._batches.held_out():
+            # Processes take turns at whole examples; who has none left runs one that counts for nothing.
+            mine = {name: tensor[self._ranks.rank :: self._ranks.size].contiguous() for name, tensor in batch.items()}
+            idle = not len(next(iter(mine.values())))
+            run = {name: tensor[:1] for name, tensor in batch.items()} if idle else mine
+            loss, count = self._loss(run), 0 if idle else self._objective.count(mine)
+            sums += torch.tensor([loss.item() * count if count else 0.0, count], dtype=torch.float64)
         self._module.end()
-        return loss
+        self._ranks.sum([sums])
+        return float(sums[0] / sums[1])
 
     def _moved(self, batch: Batch) -> dict[str, Tensor]:
         return {name: tensor.to(self._device) for name, tensor in batch.items()}
@@ -154,22 +167,24 @@ class Fit:
     def _backward(self, batch: Batch) -> float:
         """Adds the gradient of the batch's mean loss to the factors', and returns that loss."""
         weights = self._module.begin(self._learned.operator())
-        parts = _split(batch, self._options.gradient_accumulation)
-        counts = [labelled(part, shifted=self._shifted) for part in parts]
-        total = 0.0
-        for part, count in zip(parts, counts, strict=True):
-            loss = self._run(self._moved(part)).loss * (count / sum(counts))
+        whole = self._objective.count(batch)
+        total = torch.zeros(1, dtype=torch.float64)
+        for part in self._ranks.share(batch, self._options.gradient_accumulation):
+            loss = self._loss(part) * (self._objective.count(part) / whole)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         weights.backward()
         self._module.end()
-        return total
+        self._ranks.sum([total])
+        self._ranks.sum([factor.grad for factor in self._learned.factors.values() if factor.grad is not None])
+        return total.item()
 
-    def _run(self, batch: dict[str, Tensor]) -> "_Output":
+    def _loss(self, batch: Batch) -> Tensor:
+        moved = self._moved(batch)
         dtype = torch.bfloat16 if self._options.autocast == "bfloat16" else None
         with torch.autocast(torch.device(self._device).type, dtype=dtype, enabled=dtype is not None):
-            output: _Output = self._module.run(batch)
-        return output
+            outputs = self._module.run(self._objective.inputs(moved))
+            return self._objective.loss(outputs, moved, self._module.operator)
 
     def _record(self, point: Point, on_point: Callable[[Point], None]) -> None:
         self.state.curve.append(point)
@@ -185,9 +200,11 @@ class Fit:
         return FitState(self.state.step, dict(self._learned.factors), moments, list(self.state.curve))
 
 
-class _Output(Protocol):
-    @property
-    def loss(self) -> Tensor: ...
+def _objective(plan: GrowthPlan, options: Ligo, source: nn.Module | None) -> Objective:
+    if options.matches(headed=plan.source.headed):
+        assert source is not None, "to match the source takes its module"
+        return Match(plan, source)
+    return OwnLoss(shifted=plan.source.architecture.objective == "causal_lm")
 
 
 def _optimizer(options: Ligo, learned: LearnedOperator) -> torch.optim.Optimizer:
@@ -203,13 +220,6 @@ def _optimizer(options: Ligo, learned: LearnedOperator) -> torch.optim.Optimizer
 
 def _gradient(factor: Tensor) -> Tensor:
     return torch.zeros_like(factor) if factor.grad is None else factor.grad
-
-
-def _split(batch: Batch, parts: int) -> list[dict[str, Tensor]]:
-    """The batch in at most `parts` parts of nearly equal size."""
-    size = len(next(iter(batch.values())))
-    pieces = {name: tensor.tensor_split(min(parts, size)) for name, tensor in batch.items()}
-    return [dict(zip(pieces, values, strict=True)) for values in zip(*pieces.values(), strict=True)]
 
 
 def _tokens(batches: Batches, batch_size: int, plan: GrowthPlan) -> int:

@@ -117,6 +117,7 @@ class GrownModule:
         self._mixed = dict.fromkeys(weight.tensor.parameter for weight in [*factored, *folded])
         written = [weight for weight in weights if weight not in factored and weight not in folded]
         self._written = {weight.name: weight.tensor for weight in written}
+        source.settle(self._mixed)
         for block in _layer_modules(self.module, plan):
             recompute(block, self._products, checkpointing)
         for weight in factored:
@@ -141,6 +142,11 @@ class GrownModule:
                 owner._parameters[attribute] = self._step.written[name]  # type: ignore[assignment]
         return self._step
 
+    @property
+    def operator(self) -> GrowthOperator:
+        """That of the step."""
+        return self._current().operator
+
     def end(self) -> None:
         """Let go of the step's weights, whose gradients have gone on to the factors."""
         self._step, self._contracted = None, None
@@ -148,7 +154,7 @@ class GrownModule:
         for owner, attribute in (place for owners in self._owners.values() for place in owners):
             owner._parameters[attribute] = None
 
-    def run(self, batch: Mapping[str, Tensor]) -> Any:
+    def run(self, batch: Mapping[str, Any]) -> Any:
         """The module's output for one batch."""
         self._contracted = None
         return self.module(**batch)

@@ -9,41 +9,42 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from growth.apply import Grower, mix_layers
+from growth.apply import Grower
 from growth.axes import Parameter, axis_sizes
-from growth.operators.dense import DenseDepth
+from growth.fit.ranks import Ranks
+from growth.operators.dense import depth_matrix
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan, TargetTensor
 from growth.residual import Fetch, Residual, draw_residual
 
 
 class SourceWeights:
-    """The source's tensors on one device, those of all layers of a parameter side by side, and the residual."""
+    """The source's tensors, those of all layers of a parameter side by side where they are mixed; and the residual."""
 
-    def __init__(self, plan: GrowthPlan, source: Mapping[str, Tensor], *, device: str) -> None:
-        """`source` holds tensors by their name in the table, in float32 or wider."""
-        self._plan, self.device = plan, device
-        self._tensors = {name: tensor.to(device) for name, tensor in source.items()}
-        self._stacks: dict[str, Tensor] = {}
+    def __init__(self, plan: GrowthPlan, source: Mapping[str, Tensor], *, device: str, ranks: Ranks) -> None:
+        """`source` holds tensors by their name in the table, in float32 or wider; they go to `device` in `settle`."""
+        self._plan, self.device, self.ranks = plan, device, ranks
+        self._tensors = dict(source)
+        self._stacks: dict[str, tuple[Tensor, torch.Size]] = {}
         self._drawn: dict[str, Tensor | None] = {}
         self._sizes = axis_sizes(plan.target.sizes)
+        self.dtype = next(iter(source.values())).dtype
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return next(iter(self._tensors.values())).dtype
+    def settle(self, mixed: Iterable[Parameter]) -> None:
+        """Bring everything to the device; of the tensors of `mixed` no more than this process' part."""
+        for parameter in mixed:
+            layers = range(self._plan.source.sizes.num_hidden_layers) if parameter.layered else (None,)
+            tensors = [self._tensors.pop(parameter.tensor_name(layer)) for layer in layers]
+            stack = torch.stack([self.ranks.part(tensor.flatten()).to(self.device) for tensor in tensors])
+            self._stacks[parameter.name] = (stack, tensors[0].shape)
+        self._tensors = {name: tensor.to(self.device) for name, tensor in self._tensors.items()}
 
     def fetch(self, parameter: Parameter) -> Fetch:
         """What `growth.apply` reads the tensors of `parameter` by."""
         return lambda layer: self._tensors[parameter.tensor_name(layer)]
 
-    def stack(self, parameter: Parameter) -> Tensor:
-        """The tensors of all source layers [L_S, ...], which from now on are views of it."""
-        if parameter.name not in self._stacks:
-            layers = range(self._plan.source.sizes.num_hidden_layers)
-            names = [parameter.tensor_name(layer) for layer in layers]
-            stack = torch.stack([self._tensors[name] for name in names])
-            self._tensors |= dict(zip(names, stack.unbind(), strict=True))
-            self._stacks[parameter.name] = stack
+    def stack(self, parameter: Parameter) -> tuple[Tensor, torch.Size]:
+        """The tensors of all source layers, each as one row [L_S, n]; and the shape of one that is whole."""
         return self._stacks[parameter.name]
 
     def residual(self, parameter: Parameter, layer: int | None) -> Tensor | None:
@@ -75,12 +76,13 @@ class StepWeights:
         self.operator, self._source = operator, source
         self.grower = Grower(operator, plan.source, plan.target, source.kept_residual)
         self._cuts: list[tuple[Tensor, Tensor]] = []
-        self._mixed = {row.name: [self._cut(t) for t in self._mix(row)] for row in mixed}
+        self._mixed = {row.name: [self._cut(tensor) for tensor in self._mix(row)] for row in mixed}
         self.written = {name: self._cut(self._grow(tensor)) for name, tensor in written.items()}
 
     def mixed(self, parameter: Parameter, layer: int | None) -> Tensor:
         """The source's tensor behind a target tensor, its layers mixed."""
-        return self._mixed[parameter.name][layer or 0]
+        _, shape = self._source.stack(parameter)
+        return self._source.ranks.whole(self._mixed[parameter.name][layer or 0], shape)
 
     def backward(self) -> None:
         """Take the gradients that batches have left here on to the factors."""
@@ -96,15 +98,11 @@ class StepWeights:
         return cut
 
     def _mix(self, parameter: Parameter) -> list[Tensor]:
+        stack, _ = self._source.stack(parameter)
         if not parameter.layered:
-            return [self._source.fetch(parameter)(None)]
-        depth = self.operator.depth_matrix(parameter)
-        if isinstance(depth, DenseDepth):
-            stack = self._source.stack(parameter)
-            mixed = depth.matrix @ stack.flatten(1)
-            return [tensor.view(stack.shape[1:]) for tensor in mixed.unbind()]
-        fetch, layers = self._source.fetch(parameter), range(depth.target_layers)
-        return [mix_layers(depth, layer, fetch) for layer in layers]
+            return [stack[0]]
+        depth = depth_matrix(self.operator.depth_matrix(parameter)).to(stack.device, stack.dtype)
+        return list((depth @ stack).unbind())
 
     def _grow(self, tensor: TargetTensor) -> Tensor:
         return self.grower.grow(tensor.parameter, tensor.layer, self._source.fetch(tensor.parameter))

@@ -29,6 +29,11 @@ class Ligo(Method):
     decay: Literal["linear", "cosine", "none"] = option("linear", "How the rate falls after warm-up.")
     weight_decay: float = option(0.0, "AdamW's weight decay on the maps.", minimum=0, maximum=10)
     gradient_clip: float = option(1.0, "Largest norm of the operator's gradient; 0 is no clipping.", minimum=0)
+    objective: Literal["auto", "own", "match"] = option(
+        "auto",
+        "What is lowered: the model's own loss, or the distance of its hidden states from the source's; auto takes "
+        "the former where the source has a head.",
+    )
     optimizer: Literal["adamw", "sgd"] = option("adamw", "What moves the operator; sgd has a momentum of 0.9.")
     gradient_accumulation: int = option(
         1, "Parts in which a step's batch is run one after the other.", minimum=1, maximum=65_536
@@ -82,6 +87,10 @@ class Ligo(Method):
         noise = built.operator.noise if self.residual else None
         grouped = noise and replace(noise, groups=self.residual_groups)
         return replace(built, operator=replace(built.operator, noise=grouped), function_preserving=False)
+
+    def matches(self, *, headed: bool) -> bool:
+        """Whether a fit brings hidden states near the source's, for a source with a head or without one."""
+        return self.objective == "match" or (self.objective == "auto" and not headed)
 
     @property
     def structure(self) -> Structure:

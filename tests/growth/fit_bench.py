@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from growth.axes import axis_sizes
 from growth.fit import Batch, Fit, FitOutcome
+from growth.fit.ranks import Ranks
 from growth.operators.learned import LearnedOperator
 from growth.operators.ligo import Ligo
 from growth.operators.method import Nested
@@ -105,8 +106,8 @@ class Bench:
         assert isinstance(self.plan.method, Ligo)
         return self.plan.method
 
-    def fit(self) -> Fit:
-        return Fit(self.plan, self.method, self.source, self.module, self.batches)
+    def fit(self, ranks: Ranks | None = None) -> Fit:
+        return Fit(self.plan, self.method, self.source, self.module, self.batches, ranks=ranks)
 
     def start(self) -> dict[str, Tensor]:
         """Where the factors of a fit of full rank and shared maps start: new rows at nothing, depth as closed form."""
