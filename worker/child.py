@@ -4,7 +4,6 @@ It has its own process group, and gives back whatever memory it took when it end
 standard input; everything that is printed goes to standard error, because standard output is the worker's.
 """
 
-import ctypes
 import os
 import signal
 import sys
@@ -29,9 +28,9 @@ from worker.messages import (
     Succeeded,
     Work,
 )
+from worker.origins import die_with_parent, take_standard_output
 from worker.settings import WorkerSettings, open_storage
 
-PR_SET_PDEATHSIG = 1
 TOLD_SECONDS = 0.5
 
 
@@ -92,11 +91,11 @@ class Worker:
 
 def main() -> None:
     """Reads the work, does it, tells how it ended."""
-    _die_with_parent()
+    die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGTERM, _stop)
     settings = WorkerSettings()
     configure_logs(settings.log_format)
-    told = _take_standard_output()
+    told = take_standard_output()
     work = Work.model_validate_json(sys.stdin.buffer.readline())
     worker = Worker(told)
     structlog.contextvars.bind_contextvars(job=work.job_id, attempt=work.attempt)
@@ -110,18 +109,6 @@ def _ending(work: Work, settings: WorkerSettings, worker: Worker) -> Succeeded |
 
     outcome = concluded(lambda: run_job(work, open_storage(settings), settings, worker))
     return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
-
-
-def _die_with_parent() -> None:
-    # The end of standard input tells the same, but is heard only between two calls into torch.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _take_standard_output() -> BinaryIO:
-    told = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return told
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:

@@ -4,8 +4,12 @@ WorkerError
 ├── OutputExists      the output holds what this job did not write
 ├── SourceChanged     the source is no longer the one that the job was planned for
 ├── FitDiverged       the loss of a fit is no longer a number
-└── TrainingDiverged  nor is that of the source's training
+├── TrainingDiverged  nor is that of the source's training
+├── TooManyProcesses  there are fewer examples in a step than processes to share them
+└── FitFailed         a process that shared a fit has told why it failed
 """
+
+from jobs.schema import Failure
 
 
 class WorkerError(Exception):
@@ -38,3 +42,16 @@ class TrainingDiverged(WorkerError):
     code = "training_diverged"
     field = "/source/pretrain"
     hint = "Lower the learning rate or lengthen the warm-up, or look for what is unusual in the data."
+
+
+class TooManyProcesses(WorkerError):
+    code = "invalid_method"
+    field = "/method/batch_size"
+
+
+class FitFailed(WorkerError):
+    """Carries what the process told, as it is."""
+
+    def __init__(self, failure: Failure, *, transient: bool) -> None:
+        super().__init__(failure.detail)
+        self.failure, self.transient = failure, transient

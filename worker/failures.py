@@ -4,6 +4,7 @@
 |---------------------------------|------------------|-----------------|
 | growth.errors.GrowthError       | its own          | no              |
 | worker.errors.WorkerError       | its own          | no              |
+| worker.errors.FitFailed         | what it carries  | what it says    |
 | growth.verify.NotFinite         | `not_finite`     | no              |
 | storage.errors.Changed          | `source_changed` | no              |
 | storage.errors.AlreadyExists    | `output_exists`  | no              |
@@ -22,7 +23,7 @@ from growth.errors import GrowthError
 from growth.verify import NotFinite
 from jobs.schema import Failure
 from storage import AlreadyExists, Changed, StorageError
-from worker.errors import OutputExists, SourceChanged, WorkerError
+from worker.errors import FitFailed, OutputExists, SourceChanged, WorkerError
 from worker.messages import Failed
 
 INTERNAL_ERROR = "internal_error"
@@ -46,6 +47,8 @@ def concluded(work: Callable[[], T]) -> T | Failed:
 def explain(error: Exception) -> Failed:
     """How a job ends that raised `error`; what is not in the table is told without its details, which are for logs."""
     match error:
+        case FitFailed():
+            return Failed(failure=error.failure, transient=error.transient)
         case GrowthError() | WorkerError():
             return _failed(error.code, error, hint=error.hint, field=error.field)
         case NotFinite():

@@ -6,6 +6,8 @@ from hashlib import sha256
 
 from storage import NotFound, ObjectInfo, ObjectStore, Uri
 
+FIT_STATE = "fit-{}.safetensors"
+
 
 class FitStates:
     """One of these, named as `name` says; of another version of what the job reads there is none."""
@@ -23,6 +25,11 @@ class FitStates:
 
     def save(self, state: bytes) -> None:
         self._store.put(self._uri, state)
+
+
+def kept(store: ObjectStore, state_uri: str, job_id: str, reads: list[Uri], name: str) -> FitStates:
+    """What a job keeps under `name` of the version of `reads` that is there now."""
+    return FitStates(store, state_folder(state_uri, job_id), reads, name)
 
 
 def version_of(store: ObjectStore, reads: list[Uri]) -> str:

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from growth.checkpoint import CheckpointReader
 from growth.fit import Fit, FitOutcome, FitState, Point
+from growth.fit.ranks import Ranks
 from growth.operators.ligo import Ligo
 from growth.plan import GrowthPlan
 from jobs.schema import FitPoint, FitReport
 from worker.corpus import Corpus
-from worker.modules import build_module, weightless
+from worker.modules import build_module, source_module, weightless
 
 
 class FitStateStore(Protocol):
@@ -36,13 +37,24 @@ def fit_operator(
     *,
     checkpoint_seconds: float,
     device: str,
+    ranks: Ranks | None = None,
 ) -> tuple[FitOutcome, FitReport]:
     """Fit the plan's operator on `corpus`, from the last saved state if there is one.
 
-    `on_point` takes every step's losses; what it raises stops the fit.
+    `on_point` takes every step's losses; what it raises stops the fit. `ranks`: the processes that share it.
     """
     assert isinstance(plan.method, Ligo)
-    fit = Fit(plan, plan.method, _tensors(plan, reader), weightless(build_module(plan.target)), corpus, device=device)
+    matched = source_module(plan, reader, device=device) if plan.method.matches(headed=plan.source.headed) else None
+    fit = Fit(
+        plan,
+        plan.method,
+        _tensors(plan, reader),
+        weightless(build_module(plan.target)),
+        corpus,
+        device=device,
+        source_module=matched,
+        ranks=ranks,
+    )
     saved = states.load()
     if saved is not None:
         state = FitState.from_bytes(saved)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from jobs.schema import Candidate, Failure, FitPoint, GrowthRequest, Plan, Result, Stage
+from jobs.schema import Candidate, Failure, FitPoint, FitReport, GrowthRequest, Plan, Result, Stage
 
 GO = b"go\n"
 STOPPED_EXIT_CODE = 143
@@ -41,6 +41,13 @@ class Pretrained(BaseModel):
     point: FitPoint
 
 
+class FitEnded(BaseModel):
+    """Of the processes that share a fit, to the child: the operator's file is there."""
+
+    kind: Literal["fit_ended"] = "fit_ended"
+    report: FitReport
+
+
 class Measured(BaseModel):
     kind: Literal["measured"] = "measured"
     candidate: Candidate
@@ -67,4 +74,6 @@ class Failed(BaseModel):
 Message = Annotated[
     Progressed | Pretrained | Measured | Fitted | MayCommit | Succeeded | Failed, Field(discriminator="kind")
 ]
+FitMessage = Annotated[Fitted | FitEnded | Failed, Field(discriminator="kind")]
+FIT_MESSAGE: TypeAdapter[FitMessage] = TypeAdapter(FitMessage)
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)

@@ -19,8 +19,10 @@ from transformers import (
 from transformers.initialization import no_init_weights
 
 from growth.axes import LAYER
+from growth.checkpoint import CheckpointReader
 from growth.config import ModelConfig
 from growth.matching import parameter_names
+from growth.plan import GrowthPlan
 
 _HEADED = {
     "causal_lm": AutoModelForCausalLM,
@@ -58,6 +60,14 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+def source_module(plan: GrowthPlan, reader: CheckpointReader, *, device: str) -> nn.Module:
+    """The stock source with its weights."""
+    module = build_module(plan.source, device=device)
+    stored = {name: info.name for name, info in plan.source_tensors.items()}
+    fill_module(module, plan.source, stored, lambda name: reader.tensor(stored[name]))
+    return module
 
 
 def weightless(module: nn.Module) -> nn.Module:

@@ -3,29 +3,28 @@
 What needs transformers is imported where it begins: that takes longer than all of a small growth in closed form.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING
 
-import torch
-
 from growth.expand import expand
 from growth.operators.artefact import save_operator
 from growth.operators.ligo import Ligo
 from growth.operators.operator import GrowthOperator
-from jobs.schema import FitPoint, PretrainingReport, Result, Stage, Untrained, Verification
+from jobs.schema import FitPoint, FitReport, PretrainingReport, Result, Stage, Untrained, Verification
 from storage import Storage, Uri, WrittenObject
 from storage.folder import Folder
 from worker.commit import Fitted, Grown, commit
 from worker.errors import FitDiverged
-from worker.fit_state import FitStates, state_folder
+from worker.fit_state import FIT_STATE, FitStates, kept, state_folder
 from worker.messages import Work
 from worker.optimizer import with_state, write_state
 from worker.output import Output
 from worker.planning import Opened, open_inputs, plan_of, plan_untrained
 from worker.report import Report, Stages
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, device_of, shared
 from worker.written import written_reader
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class _Run:
         self._settings = settings
         self._report = report
         self._output = Output(storage, Uri.parse(work.request.output), work.job_id)
-        self._device = _device(settings)
+        self._device = device_of(settings)
         self._ready: Ready | None = None
 
     def result(self) -> Result:
@@ -150,10 +149,7 @@ class _Run:
         return replace(opened, plan=plan, operator=plan.operator, state=state)
 
     def _fit(self, opened: Opened) -> tuple[GrowthOperator, Fitted]:
-        from worker.fitting import fit_operator
-
         assert isinstance(opened.plan.method, Ligo)
-        assert opened.corpus is not None
         steps = opened.plan.method.steps
 
         def on_point(point: FitPoint) -> None:
@@ -161,22 +157,36 @@ class _Run:
             self._report.fitted(point)
             self._report.progress(point.step / steps)
 
+        operator, told = self._fitted(opened, on_point)
+        name = self._output.operator_name(self._work.attempt)
+        return operator, Fitted(self._output.put(name, save_operator(operator, opened.plan)), told)
+
+    def _fitted(self, opened: Opened, on_point: Callable[[FitPoint], None]) -> tuple[GrowthOperator, FitReport]:
+        if shared(self._settings):
+            from worker.fit_group import fit_together
+
+            request = self._work.request.model_copy(update={"source": str(self._source.uri)})
+            work = self._work.model_copy(update={"request": request})
+            return fit_together(work, opened.plan, self._settings, on_point)
+        from worker.fitting import fit_operator
+
+        assert opened.corpus is not None
         outcome, told = fit_operator(
             opened.plan,
             opened.reader,
             opened.corpus,
-            self._states("fit-{}.safetensors"),
+            self._states(FIT_STATE),
             on_point,
             checkpoint_seconds=self._settings.fit_checkpoint_seconds,
             device=self._device,
         )
-        name = self._output.operator_name(self._work.attempt)
-        return outcome.operator, Fitted(self._output.put(name, save_operator(outcome.operator, opened.plan)), told)
+        return outcome.operator, told
 
     def _states(self, name: str) -> FitStates:
-        request, folder = self._work.request, state_folder(self._settings.state_uri, self._work.job_id)
-        assert request.data is not None
-        return FitStates(self._storage, folder, [self._source.uri, Uri.parse(request.data.uri)], name)
+        data = self._work.request.data
+        assert data is not None
+        reads = [self._source.uri, Uri.parse(data.uri)]
+        return kept(self._storage, self._settings.state_uri, self._work.job_id, reads, name)
 
     def _expand(self, opened: Opened, operator: GrowthOperator) -> tuple[list[WrittenObject], list[WrittenObject]]:
         """The shards of the weights, and what there is of an optimizer's state."""
@@ -200,12 +210,6 @@ class _Run:
     def _commit(self, opened: Opened, grown: Grown) -> Result:
         work, report = self._work, self._report
         return commit(self._output, work.attempt, work.request, opened.plan, self._source, grown, report.ask_to_commit)
-
-
-def _device(settings: WorkerSettings) -> str:
-    if settings.device != "auto":
-        return settings.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _check_finite(point: FitPoint) -> None:

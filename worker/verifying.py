@@ -13,7 +13,7 @@ from growth.plan import GrowthPlan
 from growth.verify import compare
 from jobs.schema import Verification
 from worker.corpus import Corpus
-from worker.modules import build_module, fill_module
+from worker.modules import build_module, fill_module, source_module
 
 _EXAMPLES = 2
 
@@ -26,9 +26,7 @@ def verify_output(
     Raises growth.verify.NotFinite where the target's outputs are not finite.
     """
     batches = _random_batches(plan.source, plan.seed) if corpus is None else corpus.held_out()
-    modules = [build_module(config, device=device) for config in (plan.source, plan.target)]
-    stored = {name: info.name for name, info in plan.source_tensors.items()}
-    fill_module(modules[0], plan.source, stored, lambda name: source.tensor(stored[name]))
+    modules = [source_module(plan, source, device=device), build_module(plan.target, device=device)]
     fill_module(modules[1], plan.target, [tensor.name for tensor in plan.tensors], target.tensor)
     moved = [{name: tensor.to(device) for name, tensor in batch.items()} for batch in batches]
     found = compare(plan, modules[0], modules[1], moved)
