@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import structlog
 import torch
 import torch.distributed as dist
 from pydantic import BaseModel
 
-from growth.fit.ranks import Ranks
+from growth.fit.ranks import PeerLost, Ranks
 from growth.operators.artefact import save_operator
 from jobs.schema import FitPoint
 from storage import Uri
@@ -29,6 +30,8 @@ from worker.messages import Failed, FitEnded, Fitted, Work
 from worker.origins import die_with_parent, take_standard_output
 from worker.planning import open_inputs
 from worker.settings import WorkerSettings, device_of, open_storage
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,22 @@ def main() -> None:
     folder = Path(os.environ[FOLDER]) if number == 0 and FOLDER in os.environ else None
     work = _work(folder)
     tell = _Told(told if folder is not None else None)
-    outcome = concluded(lambda: _fit(work, settings, device, folder, tell))
+    outcome = concluded(lambda: _unless_lost(lambda: _fit(work, settings, device, folder, tell)))
     tell(outcome)
     if isinstance(outcome, Failed):
         # The others may wait for this process forever.
         os._exit(1)
     dist.barrier()
     dist.destroy_process_group()
+
+
+def _unless_lost(fit: Callable[[], FitEnded]) -> FitEnded:
+    try:
+        return fit()
+    except PeerLost:
+        # Nothing is told, because nothing is wrong with the job: it gets another attempt.
+        log.warning("Another process of the fit is gone")
+        os._exit(1)
 
 
 def _work(folder: Path | None) -> Work:

@@ -4,13 +4,27 @@ Data parallel, with the source's weights in every process or spread over all of 
 the time of its use (ZeRO stage 3, arXiv 1910.02054), after its layers were mixed, so that what travels is one layer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+
+
+class PeerLost(RuntimeError):
+    """Another process of the fit is gone, or can't be reached."""
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """What the backends raise where a peer is gone has no type of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise PeerLost(str(error)) from error
 
 
 class Ranks:
@@ -31,11 +45,12 @@ class Ranks:
         return [dict(zip(split, values, strict=True)) for values in zip(*split.values(), strict=True)]
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
-        """Adds up each of the tensors over all processes, in place."""
+        """Adds up each of the tensors over all processes, in place. Raises PeerLost, as everything here may."""
         if self.size == 1:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])
-        dist.all_reduce(flat)
+        with _together():
+            dist.all_reduce(flat)
         for tensor, summed in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(summed.view_as(tensor))
 
@@ -59,7 +74,8 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, part: Tensor, size: int) -> Tensor:
         whole = part.new_empty(size * part.numel())
-        dist.all_gather(list(whole.chunk(size)), part.contiguous())
+        with _together():
+            dist.all_gather(list(whole.chunk(size)), part.contiguous())
         ctx.size = size  # type: ignore[attr-defined]
         return whole
 
@@ -68,5 +84,6 @@ class _Gather(torch.autograd.Function):
         (gradient,) = gradients
         size = ctx.size
         mine = gradient.new_empty(gradient.numel() // size)
-        dist.reduce_scatter(mine, list(gradient.contiguous().chunk(size)))
+        with _together():
+            dist.reduce_scatter(mine, list(gradient.contiguous().chunk(size)))
         return mine, None

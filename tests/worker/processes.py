@@ -26,6 +26,10 @@ class WorkerProcess:
         """The pids of the processes that do a job's work: at most one."""
         return [pid for pid in self.tree() if b"worker.child" in _read(Path(f"/proc/{pid}/cmdline"))]
 
+    def sharing(self) -> list[int]:
+        """The pids of the processes that share a fit."""
+        return [pid for pid in self.tree() if b"worker.fit_process" in _read(Path(f"/proc/{pid}/cmdline"))]
+
     def kill(self) -> None:
         """SIGKILL to every process at once."""
         for pid in self.tree():
