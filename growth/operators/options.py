@@ -3,7 +3,7 @@
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, field, fields
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from growth.errors import InvalidMethod
 
@@ -58,7 +58,8 @@ def _checked(name: str, declared: "Field[Any]", hint: Any, value: Any, pointer: 
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    # What a Literal makes of `|` is no types.UnionType.
+    return get_args(hint) if isinstance(hint, types.UnionType) or get_origin(hint) is Union else (hint,)
 
 
 def _fits(value: Any, hint: Any) -> bool:
