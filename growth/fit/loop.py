@@ -158,6 +158,8 @@ class Fit:
         counts = [labelled(part, shifted=self._shifted) for part in parts]
         total = 0.0
         for part, count in zip(parts, counts, strict=True):
+            if not count:
+                continue
             loss = self._run(self._moved(part)).loss * (count / sum(counts))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()

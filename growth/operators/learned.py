@@ -118,7 +118,7 @@ class LearnedOperator:
                 factors[f"{learned.factor}.up"] = torch.zeros(rows, size)
                 continue
             assert self._rank is not None
-            down = drawn_tensor(seed, f"{learned.factor}.down", (self._rank, size)) / size**0.5
+            down = drawn_tensor(seed, f"{learned.factor}.down", (self._rank, size)).double() / size**0.5
             factors |= {f"{learned.factor}.up": torch.zeros(rows, self._rank), f"{learned.factor}.down": down}
         return factors
 
