@@ -97,7 +97,7 @@ class Grower:
         grown = self._dim_rows(parameter, layer, mix_layers(operator.depth_matrix(parameter), layer, fetch), dtype)
         if operator.next_depth is None or parameter.role not in (Role.LINEAR, Role.BIAS):
             return grown
-        new = new_units(operator.axes, parameter, self._target_sizes)
+        new = new_units(lambda label: operator.axis_map(label, parameter, layer), parameter, self._target_sizes)
         if new is None:
             return grown
         following = self._dim_rows(parameter, layer, mix_layers(operator.next_depth, layer, fetch), dtype)
@@ -143,19 +143,15 @@ class Grower:
             # Zero where gains are but copied: those keep every bit.
             ones = torch.ones_like(tensor, dtype=wide(tensor).dtype)
             grown = grown + offset * (self._grow_stored_gain(parameter, axis_map, ones) - 1.0)
-        if any((m := axis_map(axis)) and m.gain_fill for axis in dim.axes):
-            grown = grown + self._gain_fill(dim, axis_map).to(grown.device, grown.dtype)
-        return grown
+        fill = torch.cat([self._gain_fill(segment, axis_map) for segment in dim.segments])
+        return grown + fill.to(grown.device, grown.dtype) if fill.any() else grown
 
-    def _gain_fill(self, dim: Dim, axis_map: Callable[[str], AxisMap | None]) -> Tensor:
-        """A unit of a product of axes is filled where it is on either."""
-
-        def left(axis: str) -> Tensor:
-            found = axis_map(axis)
-            fill = found.gain_fill if found and found.gain_fill else (0.0,) * self._target_sizes[axis]
-            return 1.0 - torch.tensor(fill, dtype=torch.float64)
-
-        return 1.0 - torch.cat([reduce(torch.kron, map(left, segment)) for segment in dim.segments])
+    def _gain_fill(self, segment: tuple[str, ...], axis_map: Callable[[str], AxisMap | None]) -> Tensor:
+        """A unit of a product of axes is filled where it is on either, unless the product has maps of its own."""
+        whole, sizes = axis_map(SEPARATOR.join(segment)), self._target_sizes
+        if whole is not None:
+            return _filled(whole, prod(sizes[axis] for axis in segment))
+        return 1.0 - reduce(torch.kron, (1.0 - _filled(axis_map(axis), sizes[axis]) for axis in segment))
 
     def _grow_stored_gain(
         self, parameter: Parameter, axis_map: Callable[[str], AxisMap | None], tensor: Tensor
@@ -213,6 +209,11 @@ def segment_maps(
     if whole is not None:
         return [(prod(sizes[axis] for axis in segment), whole)]
     return [(sizes[axis], map_of(axis)) for axis in segment]
+
+
+def _filled(axis_map: AxisMap | None, size: int) -> Tensor:
+    fill = axis_map.gain_fill if axis_map and axis_map.gain_fill else (0.0,) * size
+    return torch.tensor(fill, dtype=torch.float64)
 
 
 def _sum(grown: Tensor, added: Tensor) -> Tensor:

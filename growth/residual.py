@@ -13,7 +13,7 @@ from math import log, prod, sqrt
 import torch
 from torch import Tensor
 
-from growth.axes import Dim, Parameter, Role, Side
+from growth.axes import SEPARATOR, Dim, Parameter, Role, Side
 from growth.config import ModelConfig
 from growth.contraction import apply_map, apply_transposed, merge_dims, split_dim, wide
 from growth.operators.maps import AxisMap
@@ -96,15 +96,19 @@ def _sinusoids(length: int, channels: int, longest: float = 10_000.0) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 
-def new_units(axes: Mapping[str, AxisMap], parameter: Parameter, sizes: Mapping[str, int]) -> Tensor | None:
+MapOf = Callable[[str], AxisMap | None]
+"""The maps of an axis or of a product of axes, for one tensor; None where there are none."""
+
+
+def new_units(map_of: MapOf, parameter: Parameter, sizes: Mapping[str, int]) -> Tensor | None:
     """A mask that broadcasts to the tensor: the entries that belong to new units of an axis that it produces.
 
     None where no axis that the tensor produces grows.
     """
     masks = [
-        _along(_new_along(axes, dim, sizes), position, len(parameter.dims))
+        _along(_new_along(map_of, dim, sizes), position, len(parameter.dims))
         for position, dim in enumerate(parameter.dims)
-        if dim.side is Side.OUT and any(axis in axes for axis in dim.axes)
+        if dim.side is Side.OUT and any(map_of(label) for label in (*dim.axes, *map(SEPARATOR.join, dim.segments)))
     ]
     return reduce(torch.logical_or, masks) if masks else None
 
@@ -113,12 +117,19 @@ def _along(vector: Tensor, position: int, ndim: int) -> Tensor:
     return vector.view([-1 if p == position else 1 for p in range(ndim)])
 
 
-def _new_along(axes: Mapping[str, AxisMap], dim: Dim, sizes: Mapping[str, int]) -> Tensor:
-    return torch.cat([reduce(_either, (_new_of(axes, axis, sizes) for axis in segment)) for segment in dim.segments])
+def _new_along(map_of: MapOf, dim: Dim, sizes: Mapping[str, int]) -> Tensor:
+    return torch.cat([_new_in(map_of, segment, sizes) for segment in dim.segments])
 
 
-def _new_of(axes: Mapping[str, AxisMap], axis: str, sizes: Mapping[str, int]) -> Tensor:
-    return torch.tensor(axes[axis].new) if axis in axes else torch.zeros(sizes[axis], dtype=torch.bool)
+def _new_in(map_of: MapOf, segment: tuple[str, ...], sizes: Mapping[str, int]) -> Tensor:
+    whole = map_of(SEPARATOR.join(segment))
+    if whole is not None:
+        return torch.tensor(whole.new)
+    return reduce(_either, (_new_of(map_of(axis), sizes[axis]) for axis in segment))
+
+
+def _new_of(axis_map: AxisMap | None, size: int) -> Tensor:
+    return torch.zeros(size, dtype=torch.bool) if axis_map is None else torch.tensor(axis_map.new)
 
 
 def _either(outer: Tensor, inner: Tensor) -> Tensor:
@@ -131,7 +142,7 @@ _Rows = Callable[[int, int, torch.dtype], Tensor]
 
 
 def _new_unit_rows(noise: Noise, parameter: Parameter, layer: int | None, sizes: Mapping[str, int]) -> _Rows | None:
-    mask = new_units(noise.frame, parameter, sizes)
+    mask = new_units(noise.frame.get, parameter, sizes)
     if mask is None:
         return None
     shape = parameter.shape(sizes)

@@ -170,7 +170,11 @@ class Fit:
         whole = self._objective.count(batch)
         total = torch.zeros(1, dtype=torch.float64)
         for part in self._ranks.share(batch, self._options.gradient_accumulation):
-            loss = self._loss(part) * (self._objective.count(part) / whole)
+            count = self._objective.count(part)
+            # Where the source is spread, all processes must run alike: there, every example has a label.
+            if not count and not self._ranks.spread:
+                continue
+            loss = self._loss(part) * (count / whole)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         weights.backward()

@@ -5,6 +5,7 @@ gradient before that goes on to the factors.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +13,8 @@ from torch import Tensor
 from growth.apply import Grower
 from growth.axes import Parameter, axis_sizes
 from growth.fit.ranks import Ranks
-from growth.operators.dense import depth_matrix
+from growth.operators.dense import UpdatedMap, depth_matrix
+from growth.operators.maps import MAP_NAMES, AxisMap
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan, TargetTensor
 from growth.residual import Fetch, Residual, draw_residual
@@ -73,9 +75,12 @@ class StepWeights:
         written: Mapping[str, TargetTensor],
     ) -> None:
         """`mixed` are applied at the source's size; `written` are written out, by their name in the module."""
-        self.operator, self._source = operator, source
-        self.grower = Grower(operator, plan.source, plan.target, source.kept_residual)
+        self._source = source
         self._cuts: list[tuple[Tensor, Tensor]] = []
+        # What is computed of factors before it is a map, such as a scale, would else be passed back by every batch.
+        self.operator = replace(operator, axes={key: self._cut_maps(maps) for key, maps in operator.axes.items()})
+        self._of_maps = len(self._cuts)
+        self.grower = Grower(self.operator, plan.source, plan.target, source.kept_residual)
         self._mixed = {row.name: [self._cut(tensor) for tensor in self._mix(row)] for row in mixed}
         self.written = {name: self._cut(self._grow(tensor)) for name, tensor in written.items()}
 
@@ -86,12 +91,22 @@ class StepWeights:
 
     def backward(self) -> None:
         """Take the gradients that batches have left here on to the factors."""
-        reached = [(tensor, cut.grad) for tensor, cut in self._cuts if cut.grad is not None]
-        if reached:
-            torch.autograd.backward([tensor for tensor, _ in reached], [gradient for _, gradient in reached])
+        # The weights' gradients reach the maps, so those come last.
+        for cuts in (self._cuts[self._of_maps :], self._cuts[: self._of_maps]):
+            reached = [(tensor, cut.grad) for tensor, cut in cuts if cut.grad is not None]
+            if reached:
+                torch.autograd.backward([tensor for tensor, _ in reached], [gradient for _, gradient in reached])
+
+    def _cut_maps(self, axis_map: AxisMap) -> AxisMap:
+        for name in MAP_NAMES:
+            found = axis_map.named(name)
+            if isinstance(found, UpdatedMap):
+                down = None if found.down is None else self._cut(found.down)
+                axis_map = axis_map.having(name, replace(found, up=self._cut(found.up), down=down))
+        return axis_map
 
     def _cut(self, tensor: Tensor) -> Tensor:
-        if not tensor.requires_grad:
+        if not tensor.requires_grad or tensor.is_leaf:
             return tensor
         cut = tensor.detach().requires_grad_()
         self._cuts.append((tensor, cut))

@@ -46,14 +46,6 @@ FORMAT = "model-growth operator 1"
 
 def save_operator(operator: GrowthOperator, plan: GrowthPlan) -> bytes:
     """The file of `operator`, with what `plan` tells of the two models and the method."""
-    tensors: dict[str, Tensor] = {}
-    for part, axes in (("axes", operator.axes), ("frame", operator.noise.frame if operator.noise else {})):
-        for key, axis_map in axes.items():
-            tensors |= _axis_tensors(f"{part}/{key}", axis_map)
-    for key, depth in operator.depth.items():
-        tensors[f"depth/{key}"] = depth_matrix(depth)
-    if operator.next_depth is not None:
-        tensors["next_depth"] = depth_matrix(operator.next_depth)
     told = {
         "format": FORMAT,
         "model_type": plan.source.architecture.model_type,
@@ -66,7 +58,7 @@ def save_operator(operator: GrowthOperator, plan: GrowthPlan) -> bytes:
         "noise": _told_noise(operator.noise),
         "sparse_depth": [key for key, depth in operator.depth.items() if isinstance(depth, DepthMap)],
     }
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    contiguous = {name: tensor.contiguous() for name, tensor in _operator_tensors(operator).items()}
     return bytes(save(contiguous, metadata={"operator": json.dumps(told, sort_keys=True)}))
 
 
@@ -78,11 +70,24 @@ def load_operator(data: bytes, plan: GrowthPlan) -> GrowthOperator:
     told = _told(data)
     _check_told(told, plan)
     try:
-        operator = _assemble(told, load(data), axis_sizes(plan.source.sizes))
+        tensors = load(data)
+        operator = _assemble(told, tensors, axis_sizes(plan.source.sizes))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InvalidOperator(f"The operator file is damaged ({type(error).__name__}); fit it again.") from error
     check_belongs(operator, plan)
+    left = sorted(tensors.keys() - _operator_tensors(operator).keys())
+    if left:
+        raise InvalidOperator(f"The operator file holds {left[0][:120]!r}, which no part of an operator reads.")
     return operator
+
+
+def _operator_tensors(operator: GrowthOperator) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for part, axes in (("axes", operator.axes), ("frame", operator.noise.frame if operator.noise else {})):
+        for key, axis_map in axes.items():
+            tensors |= _axis_tensors(f"{part}/{key}", axis_map)
+    tensors |= {f"depth/{key}": depth_matrix(depth) for key, depth in operator.depth.items()}
+    return tensors if operator.next_depth is None else tensors | {"next_depth": depth_matrix(operator.next_depth)}
 
 
 def _axis_tensors(prefix: str, axis_map: AxisMap) -> dict[str, Tensor]:

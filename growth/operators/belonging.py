@@ -35,18 +35,27 @@ def check_belongs(operator: GrowthOperator, plan: GrowthPlan) -> None:
 def _check_names(operator: GrowthOperator, plan: GrowthPlan) -> None:
     """What is named for nothing would be left out in silence."""
     named = {name: t.parameter for t in plan.tensors for name in (t.name, t.parameter.name)}
-    modules = {name.rpartition(".")[0] for name in named}
-    segments = {SEPARATOR.join(s) for t in plan.tensors for dim in t.parameter.dims for s in dim.segments}
+    labels: dict[str, set[str]] = {}
+    for name, parameter in named.items():
+        for module in ("", name.rpartition(".")[0]):
+            labels.setdefault(module, set()).update(_labels(parameter))
     for key in operator.axes:
         label, at, module = key.partition("@")
-        if at and module not in modules:
+        if module not in labels:
             raise InvalidOperator(f"The operator maps axes/{key[:120]}, and the model has no such module.")
-        if SEPARATOR in label and label not in segments:
-            raise InvalidOperator(f"The operator maps axes/{key[:120]}, and no tensor of the model has such a product.")
+        if label not in labels[module] and (at or SEPARATOR in label):
+            where, kind = ("that module", "axis") if at else ("the model", "product")
+            raise InvalidOperator(f"The operator maps axes/{key[:120]}, and no tensor of {where} has such a {kind}.")
     layered = {name for name, parameter in named.items() if parameter.layered and LAYER in name}
     for key in operator.depth:
         if key not in layered | {EVERY, WRITES}:
             raise InvalidOperator(f"The operator mixes depth/{key[:120]}, and no layer has such a parameter.")
+
+
+def _labels(parameter: Parameter) -> set[str]:
+    """The axes of a tensor, and the products of axes that its dimensions are."""
+    products = {SEPARATOR.join(segment) for dim in parameter.dims for segment in dim.segments}
+    return products.union(*(dim.axes for dim in parameter.dims))
 
 
 def _check_axes(part: str, axes: Mapping[str, AxisMap], plan: GrowthPlan) -> None:

@@ -7,7 +7,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from growth.axes import LAYER, SEPARATOR, Parameter, Role
+from growth.axes import LAYER, SEPARATOR, Parameter, Role, product_size
 from growth.operators.dense import DenseDepth, UpdatedMap, depth_matrix, map_matrix
 from growth.operators.maps import MAP_NAMES, AxisMap, MapName, Selection, kronecker, map_name
 from growth.operators.operator import GrowthOperator
@@ -118,7 +118,7 @@ class LearnedOperator:
                 factors[f"{learned.factor}.up"] = torch.zeros(rows, size)
                 continue
             assert self._rank is not None
-            down = drawn_tensor(seed, f"{learned.factor}.down", (self._rank, size)) / size**0.5
+            down = drawn_tensor(seed, f"{learned.factor}.down", (self._rank, size)).double() / size**0.5
             factors |= {f"{learned.factor}.up": torch.zeros(rows, self._rank), f"{learned.factor}.down": down}
         return factors
 
@@ -155,13 +155,14 @@ class _Keys:
     def maps(self) -> tuple[_Learned, ...]:
         """The maps that some tensor grows by: no gradient reaches another, say `contract` of what nothing reads."""
         found: dict[tuple[str, MapName], _Learned] = {}
-        producers: dict[tuple[str, int | None], str] = {}
+        producers: dict[tuple[str, int, int | None], str] = {}
         for use in self._uses:
-            key, axis = self._key(use), use.label.partition(SEPARATOR)[0]
+            # What a fused tensor produces may be of more units than a reader has: it has its own update then.
+            key, size = self._key(use), product_size(self._sizes, use.label)
+            axis = (use.label.partition(SEPARATOR)[0], size, use.layer)
             if use.name == "expand" and use.row.role is not Role.BIAS:
-                producers[axis, use.layer] = key
-            producer = producers.get((axis, use.layer), key)
-            found[key, use.name] = self._learned(key, use.name, producer)
+                producers[axis] = key
+            found[key, use.name] = self._learned(key, use.name, producers.get(axis, key))
         return tuple(found.values())
 
     def _learned(self, key: str, name: MapName, producer: str) -> _Learned:
@@ -202,12 +203,19 @@ class _Keys:
             reduce(kronecker, (_selection(part, name) for part in parts)) for name in MAP_NAMES
         )
         new = reduce(lambda outer, inner: tuple(a or b for a in outer for b in inner), (part.new for part in parts))
-        return AxisMap(expand, contract, seen, gain, new)
+        return AxisMap(expand, contract, seen, gain, new, _gain_fill(parts))
 
 
 def _unchanged(size: int) -> AxisMap:
     same = Selection.of(range(size), size)
     return AxisMap.plain(same, same, [False] * size)
+
+
+def _gain_fill(parts: Iterable[AxisMap]) -> tuple[float, ...]:
+    """Of a product of axes: a unit is filled where it is on either."""
+    fills = [part.gain_fill or (0.0,) * part.target_size for part in parts]
+    filled = reduce(lambda outer, inner: tuple(1 - (1 - a) * (1 - b) for a in outer for b in inner), fills)
+    return filled if any(filled) else ()
 
 
 def _selection(axis_map: AxisMap, name: MapName) -> Selection:

@@ -46,8 +46,8 @@ def dense_depth(copies: Any) -> Tensor:
 class BruteForce:
     """The plan's growth with some of its matrices replaced, under the names that a fit gives to its factors.
 
-    `axes/<axis>/<map>` may carry `@<module>` behind the axis, for one module alone; `depth/*` and `depth/*writes` serve
-    the parameters without a matrix of their own.
+    `axes/<axis>/<map>` may carry `@<module>` behind the axis, for one module alone, and the axis may be a product of
+    several, `heads*head_dim` say; `depth/*` and `depth/*writes` serve the parameters without a matrix of their own.
     """
 
     plan: GrowthPlan
@@ -98,8 +98,11 @@ class BruteForce:
             keys = (f"{axis}@{module.format(layer=layer)}", f"{axis}@{module}", axis)
             return next((found for key in keys if (found := self.matrices.get(f"axes/{key}/{part}")) is not None), None)
 
+        def own(letter: str, label: str) -> Tensor | None:
+            return given(label, LETTERS[letter])
+
         def matrix(letter: str, axis: str) -> Tensor:
-            found = given(axis, LETTERS[letter])
+            found = own(letter, axis)
             return self._start(axis, letter) if found is None else found
 
         # The maps of a module replace those of the axis as a whole, what is added to its gains included.
@@ -108,7 +111,7 @@ class BruteForce:
         if fill is None:
             fill = torch.tensor(hidden.gain_fill if hidden and hidden.gain_fill else (0.0,), dtype=torch.float64)
         readout = self.plan.operator.readout_scale if self.readout_scale is None else self.readout_scale
-        return Model(matrix, fill, readout if self.plan.source.tied else 1.0)
+        return Model(matrix, fill, readout if self.plan.source.tied else 1.0, own)
 
     def _start(self, axis: str, letter: str) -> Tensor:
         if axis in self.plan.operator.axes:
@@ -127,7 +130,8 @@ class BruteForce:
         fresh = (produced == 0).all(1)
         stacked = None if layer is None else layer % self.plan.source.sizes.num_hidden_layers
         spread = source[template.format(layer=stacked)].double().std(correction=0)
-        drawn = _normal(f"{self.plan.seed}/{template.format(layer=layer)}", self._shape(start, source, template))
+        # The number of the only block of rows that such small tensors have.
+        drawn = normal(f"{self.plan.seed}/{template.format(layer=layer)}/0", self._shape(start, source, template))
         met = (fresh[:, None] if start.produces == 0 else fresh) * torch.ones(drawn.shape)
         if noise.groups > 1 and start.left is not None and start.right is not None:
             met = _in_groups(met if start.produces == 0 else met.T, noise.groups, 3 if "c_attn" in template else 1)
@@ -156,7 +160,7 @@ def _template(name: str) -> str:
     return ".".join("{layer}" if part.isdigit() else part for part in name.split("."))
 
 
-def _normal(name: str, shape: tuple[int, int]) -> Tensor:
-    # The number of the only block of rows that such small tensors have.
-    seed = int.from_bytes(blake2b(f"{name}/0".encode(), digest_size=8).digest(), "little") >> 1
+def normal(name: str, shape: tuple[int, int]) -> Tensor:
+    """The normal numbers that are drawn for a name."""
+    seed = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") >> 1
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).double()

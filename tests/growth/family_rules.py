@@ -56,10 +56,13 @@ class Model:
     """Added to gains over `hidden`."""
     readout: float
     """Factor on the norm before a tied head; 1 where the head is not tied."""
+    products: Callable[[str, str], Tensor | None] = lambda letter, product: None
+    """The matrix of a product of axes such as `heads*head_dim`, where it has one of its own."""
 
     def heads(self, letter: str, axis: str = "heads", inside: str = "head_dim") -> Tensor:
-        """Heads move, and the dimensions inside each: `map (x) map`."""
-        return torch.kron(self.m(letter, axis), self.m(letter, inside))
+        """Heads move, and the dimensions inside each: `map (x) map`, or one matrix over all units of all heads."""
+        own = self.products(letter, f"{axis}*{inside}")
+        return torch.kron(self.m(letter, axis), self.m(letter, inside)) if own is None else own
 
     def fused(self) -> Tensor:
         """Query, key and value one after the other."""

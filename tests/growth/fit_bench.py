@@ -18,8 +18,9 @@ from growth.operators.ligo import Ligo
 from growth.operators.method import Nested
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan
-from tests.growth.brute_force import BruteForce, dense
-from tests.growth.family_rules import LETTERS, RULES, WRITERS
+from tests.growth.brute_force import BruteForce
+from tests.growth.family_rules import RULES, WRITERS
+from tests.growth.fit_factors import Factors
 from tests.growth.growing import Source, Target
 from tests.growth.text import TextBatches, token_rows
 from tests.tiny import BERT_SPECIALS, tiny_bert, tiny_gpt2, tiny_llama
@@ -27,12 +28,6 @@ from worker.modules import build_module
 
 MASK_ID = BERT_SPECIALS.index("[MASK]")
 MAKERS: Mapping[str, Callable[..., Path]] = {"llama": tiny_llama, "gpt2": tiny_gpt2, "bert": tiny_bert}
-# The maps that some tensor of the family grows by: no one reads key/value heads, RMSNorm has no bias.
-WIDTH_FACTORS = {
-    "llama": {"hidden": "ECG", "heads": "EC", "kv_heads": "E", "intermediate": "EC"},
-    "gpt2": {"hidden": "ECSG", "heads": "EC", "intermediate": "EC"},
-    "bert": {"hidden": "ECSG", "heads": "EC", "intermediate": "EC"},
-}
 LEMON_PADDED = {"name": "lemon", "depth": "stack", "noise": 0.0}
 LEMON = {"name": "lemon", "depth": "stack"}
 CLONING = {"name": "hypercloning", "depth": "stack"}
@@ -109,34 +104,23 @@ class Bench:
     def fit(self, ranks: Ranks | None = None) -> Fit:
         return Fit(self.plan, self.method, self.source, self.module, self.batches, ranks=ranks)
 
+    @property
+    def factors(self) -> Factors:
+        """What a fit learns of the width maps, by hand."""
+        return Factors(self.plan, self.method.structure)
+
     def start(self) -> dict[str, Tensor]:
-        """Where the factors of a fit of full rank and shared maps start: new rows at nothing, depth as closed form."""
-        family, operator = self.plan.source.architecture.model_type, self.plan.operator
-        started = {
-            f"axes/{axis}/{LETTERS[letter]}.up": torch.zeros(
-                sum(operator.axes[axis].new), operator.axes[axis].source_size, dtype=torch.float64
-            )
-            for axis, letters in WIDTH_FACTORS[family].items()
-            for letter in letters
-            if axis in operator.axes
-        }
-        for template in RULES[family]:
+        """Where the factors of a fit start: new rows at nothing, depth as in the closed form."""
+        started = self.factors.start()
+        for template in RULES[self.plan.source.architecture.model_type]:
             if "{layer}" in template and template.format(layer=0) in self.source:
                 started[f"depth/{template}"] = self._start_of_depth(template)
         return started
 
     def matrices(self, factors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The dense matrices that such factors make, by the closed form's rows and by hand."""
-        dense_maps = {name: tensor for name, tensor in factors.items() if name.startswith("depth/")}
-        for name, up in factors.items():
-            if name.startswith("axes/"):
-                axis, part = name.removeprefix("axes/").removesuffix(".up").split("/")
-                axis_map = self.plan.operator.axes[axis]
-                rows = [row for row, new in enumerate(axis_map.new) if new]
-                spread = torch.zeros(len(axis_map.new), len(rows), dtype=up.dtype)
-                spread[rows, range(len(rows))] = 1.0
-                dense_maps[name.removesuffix(".up")] = dense(getattr(axis_map, part)) + spread @ up
-        return dense_maps
+        """The dense matrices that such factors make."""
+        depth = {name: tensor for name, tensor in factors.items() if name.startswith("depth/")}
+        return {**depth, **self.factors.matrices(factors)}
 
     def _start_of_depth(self, template: str) -> Tensor:
         """Stacked layers; or identity blocks, which repeat a layer without what it writes."""
@@ -160,14 +144,14 @@ class Bench:
         return loss
 
 
-def learned(outcome: FitOutcome, plan: GrowthPlan) -> dict[str, Tensor]:
+def learned(outcome: FitOutcome, bench: Bench) -> dict[str, Tensor]:
     """What a fit has learned, by the names of its factors."""
     operator: Any = outcome.operator
-    found = {
-        f"axes/{axis}/{LETTERS[letter]}.up": getattr(operator.axes[axis], LETTERS[letter]).up
-        for axis, letters in WIDTH_FACTORS[plan.source.architecture.model_type].items()
-        for letter in letters
-    }
+    found: dict[str, Tensor] = {}
+    for use in bench.factors.uses().values():
+        updated = getattr(operator.axes[use.key], use.name)
+        parts = {} if use.tied else {"up": updated.up, "down": updated.down}
+        found |= {f"{use.factor}.{part}": tensor for part, tensor in parts.items() if tensor is not None}
     return found | {f"depth/{name}": depth.matrix for name, depth in operator.depth.items() if "*" not in name}
 
 

@@ -18,7 +18,7 @@ from growth.operators.method import Nested
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan
 from tests.growth.brute_force import BruteForce, dense
-from tests.growth.fit_bench import DOUBLE, HALF, MAKERS, fitted
+from tests.growth.fit_bench import CLONING, DOUBLE, HALF, MAKERS, fitted
 from tests.growth.growing import Source, Target
 
 Told = dict[str, Any]
@@ -32,20 +32,28 @@ def written(source: Source, plan: GrowthPlan, operator: GrowthOperator) -> dict[
 
 
 @pytest.mark.parametrize(
-    ("family", "init", "target"),
+    ("family", "init", "target", "options"),
     [
-        ("llama", "pad", HALF),
-        ("gpt2", "lemon", HALF),
-        ("llama", {"name": "hypercloning", "snr_db": 20.0}, DOUBLE),
-        ("bert", "bert2bert", DOUBLE),
-        ("bert", "pad", {"num_hidden_layers": 3}),
-        ("gpt2", "lemon", {"hidden_size": 64}),
+        ("llama", "pad", HALF, {}),
+        ("gpt2", "lemon", HALF, {}),
+        ("llama", {"name": "hypercloning", "snr_db": 20.0}, DOUBLE, {}),
+        ("bert", "bert2bert", DOUBLE, {}),
+        ("bert", "pad", {"num_hidden_layers": 3}, {}),
+        ("gpt2", "lemon", {"hidden_size": 64}, {}),
+        ("llama", "pad", HALF, {"share": "layer"}),
+        ("bert", "pad", HALF, {"tie": "transposed", "residual_groups": 3}),
+        ("gpt2", CLONING, DOUBLE, {"tie": "normalised", "rank": 3}),
+        ("llama", "pad", HALF, {"attention": "dense", "residual": False}),
+        ("bert", "bert2bert", DOUBLE, {"attention": "dense"}),
+        ("gpt2", "pad", HALF, {"share": "layer", "tie": "normalised", "attention": "dense", "rank": 3}),
     ],
     ids=str,
 )
-def test_what_is_loaded_writes_the_same_bytes(family: str, init: Nested, target: Target, tmp_path: Path) -> None:
+def test_what_is_loaded_writes_the_same_bytes(
+    family: str, init: Nested, target: Target, options: dict[str, Any], tmp_path: Path
+) -> None:
     source = Source.open(MAKERS[family](tmp_path))
-    plan = source.plan(target, {"name": "ligo", "init": init}, seed=5)
+    plan = source.plan(target, {"name": "ligo", "init": init, **options}, seed=5)
     for operator in (fitted(plan), plan.operator):
         loaded = load_operator(save_operator(operator, plan), plan)
         assert written(source, plan, loaded) == written(source, plan, operator)

@@ -51,9 +51,15 @@ def forget_hidden(tensors: Tensors, _: Told) -> None:
         del tensors[name]
 
 
-def map_nowhere(tensors: Tensors, _: Told) -> None:
-    for name in [name for name in tensors if name.startswith("axes/hidden/")]:
-        tensors[name.replace("hidden", "hidden@model.layers.3.mlp.up_proj")] = tensors[name].clone()
+def map_under(key: str, rows: int = 48, columns: int = 32) -> Callable[[Tensors, Told], None]:
+    """Dense maps under one more key."""
+
+    def change(tensors: Tensors, _: Told) -> None:
+        maps = ("expand", "contract", "seen", "gain")
+        tensors.update({f"axes/{key}/{name}": torch.zeros(rows, columns) for name in maps})
+        tensors[f"axes/{key}/new"] = torch.ones(rows, dtype=torch.bool)
+
+    return change
 
 
 def cancel_nothing(tensors: Tensors, told: Told) -> None:
@@ -61,6 +67,8 @@ def cancel_nothing(tensors: Tensors, told: Told) -> None:
     tensors["frame/hidden/seen.index"][40] = -2
 
 
+# The map of `hidden` has 16 new rows; that of `intermediate` has 44, learned by a product of rank 3.
+ROWS, UP, DOWN = "axes/hidden/expand.rows", "axes/hidden/expand.up", "axes/intermediate/expand.down"
 UP_PROJ = "depth/model.layers.{layer}.mlp.up_proj.weight"
 DAMAGES: Mapping[str, tuple[Callable[[Tensors, Told], None], str]] = {
     "a map of another size": (put("axes/hidden/expand", torch.zeros(40, 32)), "40 x 32.* 48 x 32"),
@@ -79,9 +87,47 @@ DAMAGES: Mapping[str, tuple[Callable[[Tensors, Told], None], str]] = {
     "fewer units that are new": (put("axes/hidden/new", torch.ones(40, dtype=torch.bool)), "48 units"),
     "numbers for what is new": (put("axes/hidden/new", torch.ones(48)), "damaged"),
     "a shorter fill": (put("axes/hidden/gain_fill", torch.ones(40, dtype=torch.float64)), "48 units"),
+    "rows beyond the map": (put(ROWS, torch.arange(33, 49)), "damaged"),
+    "rows before the first": (put(ROWS, torch.arange(-1, 15)), "damaged"),
+    "rows named twice": (put(ROWS, torch.arange(32, 48) // 2), "damaged"),
+    "fewer rows": (put(ROWS, torch.arange(32, 47)), "damaged"),
+    "rows in fractions": (put(ROWS, torch.arange(32.0, 48.0)), "damaged"),
+    "rows in two dimensions": (put(ROWS, torch.arange(32, 48)[:, None]), "damaged"),
+    "no rows": (drop(ROWS), "damaged"),
+    "rows of nothing": (drop(UP), r"hidden/expand\.rows.* no part"),
+    "an update of more units": (put(UP, torch.zeros(16, 33)), "damaged"),
+    "an update of more rows": (put(UP, torch.zeros(17, 32)), "damaged"),
+    "an update without columns": (put(UP, torch.zeros(16)), "damaged"),
+    "an update of whole numbers": (put(UP, torch.zeros(16, 32, dtype=torch.int64)), "damaged"),
+    "an update with NaN": (put(UP, torch.full((16, 32), float("nan"))), "damaged"),
+    "an infinite update": (put(UP, torch.full((16, 32), float("inf"))), "damaged"),
+    "a right factor of another rank": (put(DOWN, torch.zeros(2, 88)), "damaged"),
+    "a right factor of fewer units": (put(DOWN, torch.zeros(3, 80)), "damaged"),
+    "a right factor without columns": (put(DOWN, torch.zeros(3)), "damaged"),
+    "a right factor with NaN": (put(DOWN, torch.full((3, 88), float("nan"))), "damaged"),
+    "no right factor": (drop(DOWN), "damaged"),
+    "a right factor of nothing": (
+        drop("axes/intermediate/expand.rows", "axes/intermediate/expand.up"),
+        r"intermediate/expand\.down.* no part",
+    ),
+    "an update of what is dense": (put("axes/hidden/expand", torch.zeros(48, 32)), r"expand\.index.* no part"),
+    "a tensor of no kind": (put("depths", torch.zeros(3, 2)), "'depths'.* no part"),
+    "a product that no tensor has": (map_under("hidden*head_dim"), r"hidden\*head_dim.* such a product"),
+    "a product in another order": (map_under("head_dim*heads"), r"head_dim\*heads.* such a product"),
+    "a product of unknown axes": (map_under("heads*colour"), "damaged"),
+    "a product of no axes": (map_under("*"), "damaged"),
+    "a product of another size": (map_under("heads*head_dim", 6, 4), "6 x 4.* 48 x 32"),
+    "a product where there is none": (
+        map_under("heads*head_dim@model.layers.0.mlp.up_proj"),
+        "up_proj.* that module",
+    ),
+    "an axis where there is none": (map_under("heads@model.layers.{layer}.mlp.up_proj", 6, 4), "that module"),
     "an axis that no model has": (put("axes/colour/expand", torch.ones(2, 2)), "damaged"),
     "an axis left out": (forget_hidden, "no map of 'hidden' for model.embed_tokens.weight"),
-    "a module that the model lacks": (map_nowhere, "hidden@model.layers.3.mlp.up_proj"),
+    "a module that the model lacks": (
+        map_under("hidden@model.layers.3.mlp.up_proj"),
+        "hidden@model.layers.3.mlp.up_proj.* no such module",
+    ),
     "a parameter that the model lacks": (put("depth/model.up.weight", torch.zeros(3, 2)), "model.up.weight"),
     "more layers": (put(UP_PROJ, torch.zeros(4, 2)), "4 x 2.* 3 x 2"),
     "layers in one row": (put(UP_PROJ, torch.zeros(3)), "damaged"),
@@ -105,7 +151,7 @@ DAMAGES: Mapping[str, tuple[Callable[[Tensors, Told], None], str]] = {
 @pytest.fixture(scope="module")
 def operator_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[GrowthPlan, bytes]:
     """A plan of a Llama and the operator that was fitted for it."""
-    plan = Source.open(MAKERS["llama"](tmp_path_factory.mktemp("llama"))).plan(HALF, "ligo")
+    plan = Source.open(MAKERS["llama"](tmp_path_factory.mktemp("llama"))).plan(HALF, {"name": "ligo", "rank": 3})
     return plan, save_operator(fitted(plan), plan)
 
 

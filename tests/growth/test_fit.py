@@ -1,16 +1,15 @@
 """The fit against a brute-force reference: its gradients, its steps, its rates; and that the loss falls."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 from math import cos, pi
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from growth.errors import ImpossibleTarget
-from growth.fit import IGNORED_LABEL, FitState, Point, mean_loss
+from growth.fit import IGNORED_LABEL, Point, mean_loss
 from growth.operators.ligo import Ligo
 from growth.schedule import rate_factor
 from tests.growth.fit_bench import (
@@ -23,81 +22,25 @@ from tests.growth.fit_bench import (
     Bench,
     Case,
     learned,
-    perturbed,
     quiet,
 )
+from tests.growth.fit_by_hand import TRAJECTORY, adamw_by_hand, assert_equal, assert_gradients
 from tests.growth.growing import Target, load
 from tests.growth.text import token_rows
 from tests.tiny import tiny_bert, tiny_llama
 
-TOLERANCE = 1e-9
-TRAJECTORY = {
-    "steps": 10,
-    "width_learning_rate": 1e-3,
-    "depth_learning_rate": 1e-2,
-    "warmup_fraction": 0.2,
-    "weight_decay": 0.1,
-    "gradient_clip": 0.05,
-}
-
-
-def at(factors: Mapping[str, Tensor]) -> FitState:
-    """The state of a fit that stands at `factors`, before its first step."""
-    kinds = ("exp_avg", "exp_avg_sq")
-    moments = {f"{name}/{kind}": torch.zeros_like(t) for name, t in factors.items() for kind in kinds}
-    return FitState(0, dict(factors), moments)
-
-
-def assert_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Every tensor within the tolerance."""
-    assert set(found) == set(expected)
-    differences = {name: float((found[name] - tensor).abs().max()) for name, tensor in expected.items()}
-    assert {name: d for name, d in differences.items() if not d <= TOLERANCE} == {}
-
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradients_equal_those_of_a_brute_force_kronecker_construction(case: Case, tmp_path: Path) -> None:
-    bench = Bench.of(case, tmp_path, torch.float64)
-    factors = {name: t.requires_grad_() for name, t in perturbed(bench.start()).items()}
-    fit, batch = bench.fit(), bench.batches.batch(0)
-    fit.resume(at({name: t.detach() for name, t in factors.items()}))
-    gradients = torch.autograd.grad(bench.reference_loss(factors, batch), list(factors.values()))
-    expected = dict(zip(factors, gradients, strict=True))
-    assert_equal(fit.gradients(batch), expected)
-    # Attention does not change when all scores of a query move by the same: BERT's key bias has no gradient.
-    silent = {name for name, gradient in expected.items() if gradient.abs().max() < 1e-5}
-    assert all(name.endswith("self.key.bias") for name in silent)
-
-
-def reference_fit(bench: Bench) -> tuple[dict[str, Tensor], list[float]]:
-    """The factors after the last step, and each step's loss: clipping and AdamW (arXiv 1711.05101) written out."""
-    factors = bench.start()
-    first, second = ({name: torch.zeros_like(t) for name, t in factors.items()} for _ in range(2))
-    losses = []
-    for step in range(10):
-        leaves = {name: t.detach().requires_grad_() for name, t in factors.items()}
-        loss = bench.reference_loss(leaves, bench.batches.batch(step))
-        losses.append(loss.item())
-        gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
-        norm = float(torch.cat([g.flatten() for g in gradients.values()]).norm())
-        assert norm > 0.05
-        share = (step + 1) / 3 if step < 2 else (10 - step) / 8
-        for name, gradient in gradients.items():
-            clipped = gradient * (0.05 / (norm + 1e-6))
-            first[name] = 0.9 * first[name] + 0.1 * clipped
-            second[name] = 0.999 * second[name] + 0.001 * clipped**2
-            rate = share * (1e-3 if name.startswith("axes/") else 1e-2)
-            mean, spread = first[name] / (1 - 0.9 ** (step + 1)), second[name] / (1 - 0.999 ** (step + 1))
-            factors[name] = factors[name] * (1 - rate * 0.1) - rate * mean / (spread.sqrt() + 1e-8)
-    return factors, losses
+    assert_gradients(Bench.of(case, tmp_path, torch.float64))
 
 
 @pytest.mark.parametrize("case", [LLAMA_PAD_TIED, GPT2_CLONING, BERT_PAD], ids=str)
 def test_ten_steps_equal_a_reference_written_out_by_hand(case: Case, tmp_path: Path) -> None:
     bench = Bench.of(case, tmp_path, torch.float64, **TRAJECTORY)
     outcome = bench.fit().run(quiet, quiet)
-    factors, losses = reference_fit(bench)
-    assert_equal(learned(outcome, bench.plan), factors)
+    factors, losses = adamw_by_hand(bench)
+    assert_equal(learned(outcome, bench), factors)
     assert outcome.learned_numbers == sum(t.numel() for t in factors.values())
     assert [p.loss for p in outcome.curve[1:]] == pytest.approx(losses, abs=1e-6)
 

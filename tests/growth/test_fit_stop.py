@@ -6,14 +6,13 @@ import pytest
 import torch
 
 from growth.fit import FitOutcome, FitState, Point
-from growth.plan import GrowthPlan
 from tests.growth.fit_bench import BERT_CLONING, BERT_PAD, GPT2_PAD, LLAMA_PAD, Bench, Case, learned, quiet
 
 
-def assert_same(first: FitOutcome, second: FitOutcome, plan: GrowthPlan) -> None:
+def assert_same(first: FitOutcome, second: FitOutcome, bench: Bench) -> None:
     """Bit by bit."""
     assert first.curve == second.curve
-    ours, theirs = learned(first, plan), learned(second, plan)
+    ours, theirs = learned(first, bench), learned(second, bench)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours | theirs)
 
 
@@ -28,7 +27,7 @@ def test_a_fit_that_goes_on_from_saved_bytes_ends_as_one_that_never_stopped(case
         fit.resume(FitState.from_bytes(saved[stopped_at - 1]))
         assert fit.state.step == stopped_at
         points: list[Point] = []
-        assert_same(fit.run(points.append, quiet), whole, bench.plan)
+        assert_same(fit.run(points.append, quiet), whole, bench)
         assert [p.step for p in points] == list(range(stopped_at + 1, 7))
 
 
@@ -56,11 +55,11 @@ def test_a_stop_does_no_damage(stopped_at: int, tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         fit.run(stop, lambda state: saved.append(state.to_bytes()), checkpoint_seconds=0.0)
     assert len(saved) == max(0, stopped_at - 1)
-    assert_same(fit.run(quiet, quiet), whole, bench.plan)
+    assert_same(fit.run(quiet, quiet), whole, bench)
     if saved:
         second = bench.fit()
         second.resume(FitState.from_bytes(saved[-1]))
-        assert_same(second.run(quiet, quiet), whole, bench.plan)
+        assert_same(second.run(quiet, quiet), whole, bench)
 
 
 def test_the_module_and_the_source_stay_as_they_are(tmp_path: Path) -> None:
@@ -79,6 +78,6 @@ def test_an_operator_stays_when_its_fit_is_taken_elsewhere(tmp_path: Path) -> No
     states: list[bytes] = []
     fit = bench.fit()
     outcome = fit.run(quiet, lambda state: states.append(state.to_bytes()), checkpoint_seconds=0.0)
-    before = {name: matrix.clone() for name, matrix in learned(outcome, bench.plan).items()}
+    before = {name: matrix.clone() for name, matrix in learned(outcome, bench).items()}
     fit.resume(FitState.from_bytes(states[0]))
-    assert all(torch.equal(matrix, before[name]) for name, matrix in learned(outcome, bench.plan).items())
+    assert all(torch.equal(matrix, before[name]) for name, matrix in learned(outcome, bench).items())

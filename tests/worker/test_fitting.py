@@ -31,6 +31,11 @@ CLONING = {"name": "hypercloning", "snr_db": 30.0, "depth": "stack"}
         ("gpt2", UNTIED, HALF, {"init": "lemon"}),
         ("bert", TIED, DOUBLE, {"init": {"name": "bert2bert", "depth": "interpolate"}}),
         ("bert", UNTIED, HALF, {"max_shard_bytes": 60_000}),
+        ("llama", TIED, HALF, {"share": "layer", "max_shard_bytes": 60_000}),
+        ("llama", UNTIED, DOUBLE, {"attention": "dense", "tie": "normalised", "init": CLONING}),
+        ("gpt2", TIED, HALF, {"attention": "dense", "rank": 3, "max_shard_bytes": 60_000}),
+        ("bert", TIED, HALF, {"rank": 3, "tie": "transposed"}),
+        ("bert", UNTIED, DOUBLE, {"share": "layer", "attention": "dense", "rank": 3, "init": CLONING}),
     ],
     ids=str,
 )
