@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: setup check test demo up openapi docs bench clean
+.PHONY: setup check test demo up openapi docs bench bench-fit clean
 
 setup: $(READY)
 
@@ -37,6 +37,10 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.expand --json > benchmarks/results/expand.json
+
+bench-fit: $(READY)
+	$(BIN)/python -m benchmarks.fit_cost --json > benchmarks/results/fit_cost.json
+	$(BIN)/python -m benchmarks.fit_cost.plot benchmarks/results/fit_cost.json benchmarks/results/fit_cost.svg
 
 clean:
 	rm -rf $(VENV) .demo .hypothesis .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -67,6 +67,13 @@ def draw_residual(
     return Residual(lambda start, stop: unit(start, stop, dtype).to(device) * scale)
 
 
+def drawn_entries(noise: Noise, parameter: Parameter, sizes: Mapping[str, int]) -> Tensor:
+    """Which entries of a tensor that has a residual are drawn, bool in the tensor's shape; some may still be zero."""
+    shape = parameter.shape(sizes)
+    mask = _met(noise, parameter, sizes) if noise.kind is NoiseKind.NEW_UNITS else None
+    return torch.ones(shape, dtype=torch.bool) if mask is None else (mask != 0).expand(shape)
+
+
 def spread(tensor: Tensor) -> Tensor:
     """The standard deviation of all entries, without a wider copy of the tensor."""
     pieces = torch.split(tensor.flatten(), _BLOCK)
@@ -142,18 +149,23 @@ _Rows = Callable[[int, int, torch.dtype], Tensor]
 
 
 def _new_unit_rows(noise: Noise, parameter: Parameter, layer: int | None, sizes: Mapping[str, int]) -> _Rows | None:
-    mask = new_units(noise.frame.get, parameter, sizes)
+    mask = _met(noise, parameter, sizes)
     if mask is None:
         return None
     shape = parameter.shape(sizes)
-    if (read := _read(noise, parameter, mask, sizes)) is not None:
-        mask = mask * read
 
     def rows(start: int, stop: int, dtype: torch.dtype) -> Tensor:
         met = mask if len(mask) == 1 else mask[start:stop]
         return _normal(noise, parameter, layer, shape, start, stop).to(dtype) * met * noise.scale
 
     return rows
+
+
+def _met(noise: Noise, parameter: Parameter, sizes: Mapping[str, int]) -> Tensor | None:
+    """What broadcasts to the tensor: the factor of each entry, zero where it is not drawn; None where none is."""
+    mask = new_units(noise.frame.get, parameter, sizes)
+    read = None if mask is None else _read(noise, parameter, mask, sizes)
+    return mask if mask is None or read is None else mask * read
 
 
 def _read(noise: Noise, parameter: Parameter, new: Tensor, sizes: Mapping[str, int]) -> Tensor | None:

@@ -113,7 +113,7 @@ class Fit:
             self._record(Point(0, None, self.held_out_loss()), on_point)
         saved_at = time.monotonic()
         while self.state.step < self._options.steps:
-            self._record(self._step(), on_point)
+            self._record(self.step(), on_point)
             if time.monotonic() - saved_at >= checkpoint_seconds:
                 save_state(self._snapshot())
                 saved_at = time.monotonic()
@@ -121,7 +121,7 @@ class Fit:
             self._learned.frozen(),
             tuple(self.state.curve),
             sum(factor.numel() for factor in self._learned.factors.values()),
-            self._module.flops_per_step,
+            self.flops_per_step,
             tuple(name for name, form in self._module.forms.items() if form == "factored"),
         )
 
@@ -150,7 +150,13 @@ class Fit:
     def _moved(self, batch: Batch) -> dict[str, Tensor]:
         return {name: tensor.to(self._device) for name, tensor in batch.items()}
 
-    def _step(self) -> Point:
+    @property
+    def flops_per_step(self) -> int:
+        """Of the products with matrices, forward and back."""
+        return self._module.flops_per_step
+
+    def step(self) -> Point:
+        """One step on the next batch, and its losses, which the state's curve takes only in `run`."""
         step = self.state.step
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * rate_factor(self._options, step)
