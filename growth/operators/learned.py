@@ -108,7 +108,11 @@ class LearnedOperator:
         return tuple(row for row, new in enumerate(self._axes[learned.key].new) if new)
 
     def _low_rank(self, learned: _Learned) -> bool:
-        return self._rank is not None and learned.key.partition("@")[0] == "intermediate"
+        """Whether the map is one that the rank is for, and its factors are fewer numbers than the rows."""
+        if self._rank is None or learned.key.partition("@")[0] != "intermediate":
+            return False
+        rows, size = len(self._rows(learned)), self._axes[learned.key].source_size
+        return self._rank * (rows + size) < rows * size
 
     def _width_factors(self, seed: int) -> dict[str, Tensor]:
         factors: dict[str, Tensor] = {}

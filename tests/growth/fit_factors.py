@@ -90,6 +90,8 @@ class Factors:
         for use in self.uses().values():
             rows, size = len(self._rows(use.label)), self._closed(use.label, "expand").shape[1]
             rank = self.structure.rank if use.label == "intermediate" else None
+            if rank is not None and rank * (rows + size) >= rows * size:
+                rank = None
             started[f"{use.factor}.up"] = torch.zeros(rows, rank or size, dtype=torch.float64)
             if rank is not None:
                 drawn = normal(f"{self.plan.seed}/{use.factor}.down", (rank, size))
