@@ -4,15 +4,14 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from growth.apply import side_maps
 from growth.axes import Parameter, Role, axis_sizes
 from growth.fit.activations import GrownDim
+from growth.fit.blocks import Block, blocks_of, columns_apart
 from growth.fit.form import Form, Matrix, WeightCost, operations
 from growth.fit.recomputing import Checkpointing, Products, recompute
 from growth.fit.weights import SourceWeights, StepWeights
@@ -41,16 +40,6 @@ class _Reader:
     def input_dim(self) -> int:
         """Which dimension of the stored weight meets the input."""
         return 0 if type(self.module).__name__ == _TRANSPOSED else 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Random:
-    """A part of a residual, as [out, in], that is not zero."""
-
-    row: int
-    column: int
-    entries: Tensor
-    """[rows, columns]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +96,7 @@ class GrownModule:
         self._step: StepWeights | None = None
         self._dims: dict[tuple[str, int], GrownDim] = {}
         self._contracted: tuple[Tensor, tuple[int, ...], Tensor] | None = None
-        self._random: dict[str, tuple[_Random, ...]] = {}
+        self._random: dict[str, tuple[Block, ...]] = {}
         weights = _weights_of(self.module, plan)
         self.costs = {w.tensor.name: self._cost(w, operator, tokens) for w in weights if w.readers}
         self.forms = {name: cost.cheapest(form) for name, cost in self.costs.items()}
@@ -191,14 +180,14 @@ class GrownModule:
     def _added(self, flat: Tensor, tensor: TargetTensor, into: int) -> list[tuple[int, Tensor]]:
         """What the residual makes of the inputs, each time with the first output unit that takes it."""
         blocks = self._blocks(tensor, transposed=into == 0)
-        parts = _parts(flat, blocks)
+        parts = columns_apart(flat, blocks)
         return [(block.row, self._products.linear(parts[block.column], block.entries)) for block in blocks]
 
-    def _blocks(self, tensor: TargetTensor, *, transposed: bool = False) -> tuple[_Random, ...]:
+    def _blocks(self, tensor: TargetTensor, *, transposed: bool = False) -> tuple[Block, ...]:
         if tensor.name not in self._random:
             residual = self._source.residual(tensor.parameter, tensor.layer)
             turned = residual.T if transposed and residual is not None else residual
-            self._random[tensor.name] = _random_blocks(turned)
+            self._random[tensor.name] = blocks_of(turned)
         return self._random[tensor.name]
 
     def _dim(self, tensor: TargetTensor, position: int) -> GrownDim:
@@ -250,29 +239,6 @@ class _Grown(nn.Module):
         if self.reader.looks_up:
             return self.host.lookup(self.tensor, inputs)
         return self.host.linear(self, inputs, self._parameters["bias"])
-
-
-def _parts(flat: Tensor, blocks: Sequence[_Random]) -> dict[int, Tensor]:
-    """What each of the blocks reads, by its first column; parts do not overlap."""
-    sizes = {block.column: block.entries.shape[1] for block in blocks}
-    cuts = sorted({0, flat.shape[1], *sizes, *(column + size for column, size in sizes.items())})
-    pieces = torch.split(flat, [stop - start for start, stop in pairwise(cuts)], 1)
-    return dict(zip(cuts, pieces, strict=False))
-
-
-def _random_blocks(residual: Tensor | None) -> tuple[_Random, ...]:
-    """Runs of rows that read the same columns."""
-    if residual is None:
-        return ()
-    met = residual != 0
-    first, size = met.int().argmax(1), met.sum(1)
-    runs = torch.unique_consecutive(torch.stack([first, size], 1), dim=0, return_counts=True)
-    blocks, row = [], 0
-    for (column, columns), rows in zip(runs[0].tolist(), runs[1].tolist(), strict=True):
-        if columns:
-            blocks.append(_Random(row, column, residual[row : row + rows, column : column + columns].clone()))
-        row += rows
-    return tuple(blocks)
 
 
 def _weights_of(module: nn.Module, plan: GrowthPlan) -> list[_Weight]:
