@@ -163,7 +163,8 @@ class Grower:
 
     def _compute_dim(self, tensor: Tensor, position: int, dim: Dim, map_of: MapOf) -> "_Computed":
         """What the maps of one dimension compute, and the copies left; segments grow by Kronecker products of maps."""
-        if not any(linear_map for segment in dim.segments for _, linear_map in self._maps(segment, map_of)):
+        # The source need not know the size of an axis that has no map: a dense model has no experts.
+        if not any(map_of(label) for segment in dim.segments for label in (SEPARATOR.join(segment), *segment)):
             return _Computed(tensor, 1.0, ())
         parts = torch.split(tensor, dim.segment_sizes(self._source_sizes), position)
         done = [self._compute_segment(p, position, s, map_of) for p, s in zip(parts, dim.segments, strict=True)]

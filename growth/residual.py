@@ -67,13 +67,6 @@ def draw_residual(
     return Residual(lambda start, stop: unit(start, stop, dtype).to(device) * scale)
 
 
-def drawn_entries(noise: Noise, parameter: Parameter, sizes: Mapping[str, int]) -> Tensor:
-    """Which entries of a tensor that has a residual are drawn, bool in the tensor's shape; some may still be zero."""
-    shape = parameter.shape(sizes)
-    mask = _met(noise, parameter, sizes) if noise.kind is NoiseKind.NEW_UNITS else None
-    return torch.ones(shape, dtype=torch.bool) if mask is None else (mask != 0).expand(shape)
-
-
 def spread(tensor: Tensor) -> Tensor:
     """The standard deviation of all entries, without a wider copy of the tensor."""
     pieces = torch.split(tensor.flatten(), _BLOCK)

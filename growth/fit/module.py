@@ -4,24 +4,21 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from growth.apply import side_maps
 from growth.axes import Parameter, Role, axis_sizes
 from growth.fit.activations import GrownDim
+from growth.fit.blocks import Block, blocks_of, columns_apart
 from growth.fit.form import Form, Matrix, WeightCost, operations
-from growth.fit.random_blocks import RandomBlock, random_blocks
 from growth.fit.recomputing import Checkpointing, Products, recompute
 from growth.fit.weights import SourceWeights, StepWeights
 from growth.matching import parameter_names
 from growth.operators.dense import DenseDepth
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan, TargetTensor
-from growth.residual import drawn_entries
 
 _TRANSPOSED = "Conv1D"
 """Of transformers, which this package does not import: a linear layer whose weight lies [in, out]."""
@@ -99,7 +96,7 @@ class GrownModule:
         self._step: StepWeights | None = None
         self._dims: dict[tuple[str, int], GrownDim] = {}
         self._contracted: tuple[Tensor, tuple[int, ...], Tensor] | None = None
-        self._random: dict[str, tuple[RandomBlock, ...]] = {}
+        self._random: dict[str, tuple[Block, ...]] = {}
         weights = _weights_of(self.module, plan)
         self.costs = {w.tensor.name: self._cost(w, operator, tokens) for w in weights if w.readers}
         self.forms = {name: cost.cheapest(form) for name, cost in self.costs.items()}
@@ -189,20 +186,15 @@ class GrownModule:
     def _added(self, flat: Tensor, tensor: TargetTensor, into: int) -> list[tuple[int, Tensor]]:
         """What the residual makes of the inputs, each time with the first output unit that takes it."""
         blocks = self._blocks(tensor, transposed=into == 0)
-        parts = _parts(flat, blocks)
+        parts = columns_apart(flat, blocks)
         return [(block.row, self._products.linear(parts[block.column], block.entries)) for block in blocks]
 
-    def _blocks(self, tensor: TargetTensor, *, transposed: bool = False) -> tuple[RandomBlock, ...]:
+    def _blocks(self, tensor: TargetTensor, *, transposed: bool = False) -> tuple[Block, ...]:
         if tensor.name not in self._random:
-            self._random[tensor.name] = self._drawn_blocks(tensor, transposed=transposed)
+            residual = self._source.residual(tensor.parameter, tensor.layer)
+            turned = residual.T if transposed and residual is not None else residual
+            self._random[tensor.name] = blocks_of(turned)
         return self._random[tensor.name]
-
-    def _drawn_blocks(self, tensor: TargetTensor, *, transposed: bool) -> tuple[RandomBlock, ...]:
-        residual, noise = self._source.residual(tensor.parameter, tensor.layer), self._plan.operator.noise
-        if residual is None or noise is None:
-            return ()
-        drawn = drawn_entries(noise, tensor.parameter, self._sizes[1]).to(residual.device)
-        return random_blocks(*((residual.T, drawn.T) if transposed else (residual, drawn)))
 
     def _dim(self, tensor: TargetTensor, position: int) -> GrownDim:
         key = (tensor.name, position)
@@ -253,14 +245,6 @@ class _Grown(nn.Module):
         if self.reader.looks_up:
             return self.host.lookup(self.tensor, inputs)
         return self.host.linear(self, inputs, self._parameters["bias"])
-
-
-def _parts(flat: Tensor, blocks: Sequence[RandomBlock]) -> dict[int, Tensor]:
-    """What each of the blocks reads, by its first column; parts do not overlap."""
-    sizes = {block.column: block.entries.shape[1] for block in blocks}
-    cuts = sorted({0, flat.shape[1], *sizes, *(column + size for column, size in sizes.items())})
-    pieces = torch.split(flat, [stop - start for start, stop in pairwise(cuts)], 1)
-    return dict(zip(cuts, pieces, strict=False))
 
 
 def _weights_of(module: nn.Module, plan: GrowthPlan) -> list[_Weight]:
