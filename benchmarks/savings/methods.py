@@ -36,8 +36,8 @@ def _entry(label: str, name: str, *, once: bool = False, **options: Any) -> Entr
     return Entry(label, {"name": name, **options}, once)
 
 
-def _ligo(label: str, steps: int, init: str | dict[str, Any] = "pad", **options: Any) -> Entry:
-    return _entry(label, "ligo", init=init, steps=steps, held_out_every=NEVER, **options)
+def _ligo(label: str, steps: int, init: str | dict[str, Any] = "pad", *, once: bool = False, **options: Any) -> Entry:
+    return _entry(label, "ligo", once=once, init=init, steps=steps, held_out_every=NEVER, **options)
 
 
 UNEQUAL_STACK = {"name": "lemon", "depth": "stack"}
@@ -49,13 +49,13 @@ LLAMA = (
     _entry("lemon, stack", "stack", width="lemon"),
     _entry("pad, interpolate", "interpolate", width="pad"),
     _entry("hypercloning, identity", "hypercloning"),
-    _entry("hypercloning, stack", "stack", width="hypercloning"),
+    _entry("hypercloning, stack", "stack", width="hypercloning", once=True),
     _entry("pad, identity", "identity", width="pad", once=True),
     _entry("hypercloning, interpolate", "interpolate", width="hypercloning", once=True),
     _entry("net2net, identity", "net2net", once=True),
     _ligo("ligo from pad, 50 steps", 50),
     _ligo("ligo from pad, 100 steps", 100),
-    _ligo("ligo from lemon with stack, 50 steps", 50, UNEQUAL_STACK),
+    _ligo("ligo from lemon with stack, 50 steps", 50, UNEQUAL_STACK, once=True),
 )
 TEXT = (
     _entry("pad, stack", "pad"),

@@ -59,7 +59,7 @@ GPT2 = Recipe(
     target={"n_embd": 64, "n_inner": 256, "n_layer": 6, "n_head": 4},
     length=128,
     batch_size=16,
-    source_steps=3200,
+    source_steps=1600,
     source_rate=4e-3,
 )
 
@@ -78,7 +78,7 @@ BERT = Recipe(
     target={"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4},
     length=128,
     batch_size=16,
-    source_steps=3200,
+    source_steps=1600,
     source_rate=2e-3,
 )
 
