@@ -129,16 +129,19 @@ class Course:
         yield from (source_run(self.recipe, seed) for seed in self.seeds)
         yield from self._baselines()
         for fits in (False, True):
-            entries = [entry for entry in self.search.methods if entry.fits == fits]
-            first, *others = self.seeds
-            if self.source(first) is None:
-                continue
-            yield from (run for entry in entries for run in self._bracket_runs(entry))
-            yield from self._steps(entries, first)
-            for seed in others:
-                done = [e for e in entries if not e.once and self._settled(e, first)]
-                if self.source(seed) is not None:
-                    yield from self._steps(sorted(done, key=lambda e: self._reached(e, first) or inf), seed)
+            for once in (False, True):
+                yield from self._compared([e for e in self.search.methods if (e.fits, e.once) == (fits, once)])
+
+    def _compared(self, entries: Sequence[Entry]) -> Iterator[Run]:
+        first, *others = self.seeds
+        if self.source(first) is None:
+            return
+        yield from (run for entry in entries for run in self._bracket_runs(entry))
+        yield from self._steps(entries, first)
+        for seed in others:
+            done = [entry for entry in entries if not entry.once and self._settled(entry, first)]
+            if self.source(seed) is not None:
+                yield from self._steps(sorted(done, key=lambda entry: self._reached(entry, first) or inf), seed)
 
     def _baselines(self) -> Iterator[Run]:
         found, steps = self.scratch_bracket(), self.search.scratch_steps
