@@ -21,7 +21,8 @@ from worker.corpus import Corpus, Masking
 HELD_OUT_SHARE = 0.05
 HELD_OUT_DIGITS = 397
 HELD_OUT_BATCHES = 16
-NOT_LIBRARY = {"site-packages", "test", "tests", "idle_test", "ensurepip"}
+NOT_LIBRARY = {"site-packages", "test", "tests", "idle_test", "ensurepip", "pydoc_data"}
+"""Folders left out; `pydoc_data` is one large file of English, and held out would be nearly all that is."""
 BRIGHTEST = 16.0
 
 

@@ -42,18 +42,18 @@ def _ligo(label: str, steps: int, init: str | dict[str, Any] = "pad", *, once: b
 
 UNEQUAL_STACK = {"name": "lemon", "depth": "stack"}
 LLAMA = (
-    _entry("pad, stack", "pad"),
     _entry("lemon, identity (hypercloning, unequal split)", "lemon"),
+    _entry("pad, stack", "pad"),
+    _entry("hypercloning, identity", "hypercloning"),
     _entry("hypercloning, noise of 10 dB, identity", "hypercloning", snr_db=10),
-    _entry("bert2bert, unequal split, stack", "bert2bert", split="unequal"),
     _entry("lemon, stack", "stack", width="lemon"),
     _entry("pad, interpolate", "interpolate", width="pad"),
-    _entry("hypercloning, identity", "hypercloning"),
     _entry("hypercloning, stack", "stack", width="hypercloning", once=True),
-    _entry("hypercloning, noise of -6 dB, identity", "hypercloning", snr_db=-6, once=True),
-    _entry("pad, identity", "identity", width="pad", once=True),
     _entry("hypercloning, interpolate", "interpolate", width="hypercloning", once=True),
+    _entry("pad, identity", "identity", width="pad", once=True),
     _entry("net2net, identity", "net2net", once=True),
+    _entry("bert2bert, unequal split, stack", "bert2bert", split="unequal", once=True),
+    _entry("hypercloning, noise of -6 dB, identity", "hypercloning", snr_db=-6, once=True),
     _ligo("ligo from pad, 50 steps", 50),
     _ligo("ligo from pad, 100 steps", 100),
     _ligo("ligo from lemon with stack, 50 steps", 50, UNEQUAL_STACK, once=True),

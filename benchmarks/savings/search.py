@@ -36,6 +36,11 @@ class Bracket:
     missing: tuple[float, ...]
     best: float | None
 
+    @property
+    def leading(self) -> float | None:
+        """The best of those that are known."""
+        return min(self.losses, key=self.losses.__getitem__, default=None)
+
 
 def bracket(middle: float, result_at: Callable[[float], Result | None]) -> Bracket:
     """The rates around `middle` in factors of 2, as far as it takes for the best to have a worse one on either side."""
@@ -86,8 +91,8 @@ class Course:
         return bracket(self.search.scratch_rate, lambda rate: self.result(Run("scratch", steps, rate, seed)))
 
     def scratch(self, seed: int) -> Result | None:
-        """The baseline at its best rate."""
-        best = self.scratch_bracket().best
+        """The baseline at its best rate; as long as that is not known, at the best of those that are."""
+        best = self.scratch_bracket().leading
         return None if best is None else self.result(Run("scratch", self.search.scratch_steps, best, seed))
 
     def rates(self, entry: Entry) -> Bracket:
@@ -127,10 +132,12 @@ class Course:
     def wanted(self) -> Iterator[Run]:
         """Every run that is needed and can start, known or not, the most urgent first; fits come last."""
         yield from (source_run(self.recipe, seed) for seed in self.seeds)
-        yield from self._baselines()
+        rate = self.scratch_bracket().leading or self.search.scratch_rate
+        yield from (Run("scratch", self.search.scratch_steps, rate, seed) for seed in self.seeds)
         for fits in (False, True):
             for once in (False, True):
                 yield from self._compared([e for e in self.search.methods if (e.fits, e.once) == (fits, once)])
+                yield from self._scratch_rates()
 
     def _compared(self, entries: Sequence[Entry]) -> Iterator[Run]:
         first, *others = self.seeds
@@ -143,11 +150,10 @@ class Course:
             if self.source(seed) is not None:
                 yield from self._steps(sorted(done, key=lambda entry: self._reached(entry, first) or inf), seed)
 
-    def _baselines(self) -> Iterator[Run]:
-        found, steps = self.scratch_bracket(), self.search.scratch_steps
-        yield from (Run("scratch", steps, rate, self.seeds[0]) for rate in found.missing)
-        if found.best is not None:
-            yield from (Run("scratch", steps, found.best, seed) for seed in self.seeds)
+    def _scratch_rates(self) -> Iterator[Run]:
+        """The neighbours of the rate that led so far, and the short runs of the best one."""
+        missing = self.scratch_bracket().missing
+        yield from (Run("scratch", self.search.scratch_steps, rate, self.seeds[0]) for rate in missing)
         if (checks := self.checks()) is not None and self.source(self.seeds[0]) is not None:
             yield from checks
 
