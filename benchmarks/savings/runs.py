@@ -17,8 +17,8 @@ from benchmarks.savings.growing import grown_module, plan_of
 from benchmarks.savings.recipe import Recipe
 from benchmarks.savings.training import held_out_loss, step_flops, train
 
-SCRATCH_WARMUP = 100
-GROWN_WARMUP = (20, 40)
+LEAST_WARMUP, GROWN_WARMUP, SCRATCH_WARMUP = 20, 40, 100
+"""Steps; between the least and the most a tenth of the training."""
 SOURCE_SEED, FIT_SEED = 10_000, 20_000
 """Added to a run's seed, so that no batch of a source or a fit comes again in the target's order."""
 
@@ -86,14 +86,10 @@ def execute(recipe: Recipe, run: Run, work: Path) -> Result:
 
 
 def _warmup(recipe: Recipe, run: Run) -> int:
-    match run.kind:
-        case "source":
-            return recipe.source_warmup
-        case "scratch":
-            return min(SCRATCH_WARMUP, run.steps // 10)
-        case "grown":
-            low, high = GROWN_WARMUP
-            return min(max(low, min(run.steps // 10, high)), run.steps // 2)
+    if run.kind == "source":
+        return recipe.source_warmup
+    most = SCRATCH_WARMUP if run.kind == "scratch" else GROWN_WARMUP
+    return min(max(run.steps // 10, LEAST_WARMUP), most, run.steps // 2)
 
 
 def _fresh(recipe: Recipe, sizes: Any, seed: int) -> nn.Module:
