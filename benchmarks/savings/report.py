@@ -38,6 +38,7 @@ def found(course: Course) -> dict[str, Any]:
         "sources": {seed: _told(course.source(seed)) for seed in course.seeds},
         "scratch": {
             "steps": search.scratch_steps,
+            "rate": course.scratch_bracket().leading,
             **_rates(course.scratch_bracket()),
             "runs": {seed: _told(course.scratch(seed)) for seed in course.seeds},
         },
@@ -50,8 +51,9 @@ def lines(told: dict[str, Any]) -> list[str]:
     """The table in Markdown."""
     scratch, sources = told["scratch"], [source for source in told["sources"].values() if source]
     runs = [run for run in scratch["runs"].values() if run]
+    checked = "" if scratch["best_rate"] else ", whose neighbours are not all known"
     head = [
-        f"Scratch: {scratch['steps']} steps at {scratch['best_rate']}, loss {_listed(run['loss'] for run in runs)}.",
+        f"Scratch: {scratch['steps']} steps at {scratch['rate']}{checked}, loss {_listed(run['loss'] for run in runs)}.",
         f"Source: loss {_listed(source['loss'] for source in sources)}.",
         f"Random growth beside scratch, {told['random_beside_scratch']['steps']} steps: "
         f"{_listed(told['random_beside_scratch']['losses'])}.",
