@@ -53,7 +53,7 @@ def lines(told: dict[str, Any]) -> list[str]:
     runs = [run for run in scratch["runs"].values() if run]
     checked = "" if scratch["best_rate"] else ", whose neighbours are not all known"
     head = [
-        f"Scratch: {scratch['steps']} steps at {scratch['rate']}{checked}, loss {_listed(run['loss'] for run in runs)}.",
+        f"Scratch: {scratch['steps']} steps, rate {scratch['rate']}{checked}: loss {_listed(r['loss'] for r in runs)}.",
         f"Source: loss {_listed(source['loss'] for source in sources)}.",
         f"Random growth beside scratch, {told['random_beside_scratch']['steps']} steps: "
         f"{_listed(told['random_beside_scratch']['losses'])}.",
