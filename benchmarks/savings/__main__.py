@@ -19,7 +19,7 @@ from benchmarks.savings.search import Course, Search
 LADDER = (100, 200, 300, 400, 600, 800)
 SHORT_LADDER = (50, 100, 150, 200, 300, 400)
 MODELS: Mapping[str, tuple[Recipe, Search]] = {
-    "llama": (recipe.LLAMA, Search(1600, 2e-3, 1e-3, LADDER, 300, 200, methods.LLAMA)),
+    "llama": (recipe.LLAMA, Search(1600, 2e-3, 1e-3, LADDER, 200, 200, methods.LLAMA)),
     "gpt2": (recipe.GPT2, Search(800, 4e-3, 4e-3 * 2 / 3, SHORT_LADDER, 150, 100, methods.TEXT)),
     "bert": (recipe.BERT, Search(800, 2e-3, 2e-3 * 2 / 3, SHORT_LADDER, 150, 100, methods.POST_LN)),
     "vit": (recipe.VIT, Search(800, 2e-3, 2e-3 * 2 / 3, (25, 50, 100, 200, 400), 100, 100, methods.IMAGES)),

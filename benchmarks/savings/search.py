@@ -137,7 +137,6 @@ class Course:
         for fits in (False, True):
             for once in (False, True):
                 yield from self._compared([e for e in self.search.methods if (e.fits, e.once) == (fits, once)])
-                yield from self._scratch_rates()
 
     def _compared(self, entries: Sequence[Entry]) -> Iterator[Run]:
         first, *others = self.seeds
@@ -145,6 +144,7 @@ class Course:
             return
         yield from (run for entry in entries for run in self._bracket_runs(entry))
         yield from self._steps(entries, first)
+        yield from self._scratch_rates()
         for seed in others:
             done = [entry for entry in entries if not entry.once and self._settled(entry, first)]
             if self.source(seed) is not None:
@@ -154,7 +154,7 @@ class Course:
         """The neighbours of the rate that led so far, and the short runs of the best one."""
         missing = self.scratch_bracket().missing
         yield from (Run("scratch", self.search.scratch_steps, rate, self.seeds[0]) for rate in missing)
-        if (checks := self.checks()) is not None and self.source(self.seeds[0]) is not None:
+        if (checks := self.checks()) is not None:
             yield from checks
 
     def _bracket_runs(self, entry: Entry) -> Iterator[Run]:
