@@ -16,7 +16,8 @@ from torch.nn.functional import pad
 
 from benchmarks.savings.recipe import MASK_ID, Recipe
 from growth.fit import Batch, Batches
-from worker.corpus import Corpus, Masking
+from worker.corpus import generator
+from worker.data.masking import Masking
 
 HELD_OUT_SHARE = 0.05
 HELD_OUT_DIGITS = 397
@@ -32,15 +33,37 @@ def batches_of(recipe: Recipe, seed: int) -> Batches:
         return Digits(recipe.batch_size, seed)
     masking = Masking(MASK_ID, (), MASK_ID) if recipe.model_class == "BertForMaskedLM" else None
     training, held = standard_library(recipe.length)
-    return Text(Corpus(training, 0, recipe.batch_size, seed, masking), Corpus(held, 0, recipe.batch_size, 0, masking))
+    return Text(Rows(training, recipe.batch_size, seed, masking), Rows(held, recipe.batch_size, 0, masking))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Sequences [n, length] as batches: epoch after epoch, each in an order of its own over all of them."""
+
+    sequences: NDArray[np.int64]
+    batch_size: int
+    seed: int
+    masking: Masking | None
+
+    def batch(self, step: int) -> Batch:
+        count = len(self.sequences)
+        places = range(step * self.batch_size, (step + 1) * self.batch_size)
+        orders = {epoch: self._order(epoch) for epoch in {place // count for place in places}}
+        ids = torch.from_numpy(self.sequences[[int(orders[place // count][place % count]) for place in places]])
+        if self.masking is not None:
+            return self.masking.corrupt(ids, generator(self.seed, f"step {step}"))
+        return {"input_ids": ids, "labels": ids}
+
+    def _order(self, epoch: int) -> Tensor:
+        return torch.randperm(len(self.sequences), generator=generator(self.seed, f"epoch {epoch}"))
 
 
 @dataclass(frozen=True)
 class Text:
     """Sequences of bytes."""
 
-    training: Corpus
-    held: Corpus
+    training: Rows
+    held: Rows
 
     def batch(self, step: int) -> Batch:
         return self.training.batch(step)

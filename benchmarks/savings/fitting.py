@@ -11,7 +11,7 @@ from worker.modules import build_module
 def fitted(
     plan: GrowthPlan, reader: CheckpointReader, batches: Batches, score_flops: float
 ) -> tuple[GrowthOperator, float]:
-    """The fitted operator and the fit's FLOPs, whose steps tell those of their matrices; `score_flops` are those of a step's attention scores."""
+    """The fitted operator and the fit's FLOPs; `score_flops` are those of a step that attention scores take."""
     assert isinstance(plan.method, Ligo)
     source = {name: reader.wide(info.name) for name, info in plan.source_tensors.items()}
     outcome = Fit(plan, plan.method, source, build_module(plan.target), batches).run(lambda _: None, lambda _: None)
