@@ -7,7 +7,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from growth.axes import LAYER, SEPARATOR, Parameter, Role, product_size
+from growth.axes import LAYER, SEPARATOR, Parameter, Role
 from growth.operators.dense import DenseDepth, UpdatedMap, depth_matrix, map_matrix
 from growth.operators.maps import MAP_NAMES, AxisMap, MapName, Selection, kronecker, map_name
 from growth.operators.operator import GrowthOperator
@@ -108,7 +108,11 @@ class LearnedOperator:
         return tuple(row for row, new in enumerate(self._axes[learned.key].new) if new)
 
     def _low_rank(self, learned: _Learned) -> bool:
-        return self._rank is not None and learned.key.partition("@")[0] == "intermediate"
+        """Whether the map is one that the rank is for, and its factors are fewer numbers than the rows."""
+        if self._rank is None or learned.key.partition("@")[0] != "intermediate":
+            return False
+        rows, size = len(self._rows(learned)), self._axes[learned.key].source_size
+        return self._rank * (rows + size) < rows * size
 
     def _width_factors(self, seed: int) -> dict[str, Tensor]:
         factors: dict[str, Tensor] = {}
@@ -145,6 +149,7 @@ class _Keys:
         self, start: GrowthOperator, rows: tuple[Parameter, ...], structure: Structure, sizes: Mapping[str, int]
     ) -> None:
         self._start, self._structure, self._sizes = start, structure, sizes
+        self._products: dict[str, AxisMap] = {}
         self._uses = [use for row in rows for layer in self._layers(row) for use in self._uses_of(row, layer)]
 
     def axes(self) -> dict[str, AxisMap]:
@@ -155,15 +160,18 @@ class _Keys:
     def maps(self) -> tuple[_Learned, ...]:
         """The maps that some tensor grows by: no gradient reaches another, say `contract` of what nothing reads."""
         found: dict[tuple[str, MapName], _Learned] = {}
-        producers: dict[tuple[str, int, int | None], str] = {}
+        producers: dict[object, str] = {}
         for use in self._uses:
-            # What a fused tensor produces may be of more units than a reader has: it has its own update then.
-            key, size = self._key(use), product_size(self._sizes, use.label)
-            axis = (use.label.partition(SEPARATOR)[0], size, use.layer)
+            key, units = self._key(use), self._units(use)
             if use.name == "expand" and use.row.role is not Role.BIAS:
-                producers[axis] = key
-            found[key, use.name] = self._learned(key, use.name, producers.get(axis, key))
+                producers[units] = key
+            found[key, use.name] = self._learned(key, use.name, producers.get(units, key))
         return tuple(found.values())
+
+    def _units(self, use: _Use) -> object:
+        """Equal for a reader and what produces its units: attention reads values, where there are as many heads."""
+        axis, whole = use.label.partition(SEPARATOR)[0], self._whole(use.label)
+        return HEAD_AXES if axis in HEAD_AXES else axis, whole.source_size, whole.new, use.layer
 
     def _learned(self, key: str, name: MapName, producer: str) -> _Learned:
         if name != "contract" or self._structure.tie == "untied":
@@ -198,6 +206,11 @@ class _Keys:
         """The closed form's map of an axis or of a product of axes."""
         if label in self._start.axes:
             return self._start.axes[label]
+        if label not in self._products:
+            self._products[label] = self._product(label)
+        return self._products[label]
+
+    def _product(self, label: str) -> AxisMap:
         parts = [self._start.axes.get(axis) or _unchanged(self._sizes[axis]) for axis in label.split(SEPARATOR)]
         expand, contract, seen, gain = (
             reduce(kronecker, (_selection(part, name) for part in parts)) for name in MAP_NAMES

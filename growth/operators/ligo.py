@@ -18,8 +18,11 @@ class Ligo(Method):
     paper = "arXiv 2303.00980"
     fits = True
 
-    init: Nested = option(
-        "pad", "The closed-form method the fit starts from, by name or with its options.", nested=True
+    init: Nested | None = option(
+        None,
+        "The closed-form method the fit starts from, by name or with its options; null is lemon where that copies "
+        "units and preserves the function, else pad.",
+        nested=True,
     )
     steps: int = option(100, "Optimizer steps of the fit.", minimum=1, maximum=1_000_000)
     batch_size: int = option(16, "Sequences per step.", minimum=1, maximum=65_536)
@@ -49,7 +52,10 @@ class Ligo(Method):
     )
     attention: Attention = option("heads", "Whether attention maps mix whole heads, or all units of all heads.")
     rank: int | None = option(
-        None, "Rank of the update to the FFN's map; null learns its new rows in full.", minimum=1, maximum=65_536
+        64,
+        "Rank of what is learned of the FFN's map, where that is fewer numbers than its new rows; null is full.",
+        minimum=1,
+        maximum=65_536,
     )
     residual: bool = option(True, "Whether the init's random new units stay, as they are, under what is learned.")
     residual_groups: int = option(
@@ -73,20 +79,27 @@ class Ligo(Method):
     )
 
     def build(self, growth: Growth) -> Built:
+        if not growth.widens and growth.layers[0] == growth.layers[1]:
+            raise ImpossibleTarget("The target has the source's own sizes, so there is nothing to fit; ask for larger.")
+        init, built = self._started(growth)
+        noise = built.operator.noise if self.residual else None
+        grouped = noise and replace(noise, groups=self.residual_groups)
+        operator = replace(built.operator, noise=grouped)
+        return replace(built, operator=operator, function_preserving=False, method=replace(self, init=init))
+
+    def _started(self, growth: Growth) -> tuple[Nested, Built]:
+        """The init, and what it builds."""
         from growth.operators import parse_method
 
+        if self.init is None:
+            return _exact_copies(growth) or ("pad", parse_method("pad").build(growth))
         start = parse_method(self.init, "/method/init")
         if start.fits or start.name in ("random", "auto"):
             raise InvalidMethod(
                 f"Method 'ligo' can't start from {start.name!r}; name a closed-form method, such as pad or lemon.",
                 field="/method/init",
             )
-        if not growth.widens and growth.layers[0] == growth.layers[1]:
-            raise ImpossibleTarget("The target has the source's own sizes, so there is nothing to fit; ask for larger.")
-        built = start.build(growth)
-        noise = built.operator.noise if self.residual else None
-        grouped = noise and replace(noise, groups=self.residual_groups)
-        return replace(built, operator=replace(built.operator, noise=grouped), function_preserving=False)
+        return self.init, start.build(growth)
 
     def matches(self, *, headed: bool) -> bool:
         """Whether a fit brings hidden states near the source's, for a source with a head or without one."""
@@ -96,3 +109,14 @@ class Ligo(Method):
     def structure(self) -> Structure:
         """What of the operator is learned."""
         return Structure(self.share, self.tie, self.attention, self.rank)
+
+
+def _exact_copies(growth: Growth) -> tuple[Nested, Built] | None:
+    """Lemon, where it copies units and the function stays: a residual that reads everything would cost the fit much."""
+    from growth.operators import parse_method
+
+    try:
+        built = parse_method("lemon").build(growth)
+    except ImpossibleTarget:
+        return None
+    return ("lemon", built) if built.function_preserving and built.operator.noise is None else None

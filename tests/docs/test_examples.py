@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from client import GrowClient
@@ -17,6 +19,8 @@ from growth.operators import parse_method
 from jobs.schema import GrowthRequest, Job, Status
 from tests.client.grow_up import GROW, grow_up
 from tests.docs.pages import PAGES, ROOT, blocks
+from tests.growth.authors_ligo import fitted_state, grown_by_authors
+from tests.tiny import tiny_bert
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 PATIENCE_SECONDS = 150.0
@@ -124,11 +128,29 @@ def test_training_that_goes_on_after_growth(run: Callable[..., str], placed: Cal
 def test_operator_made_by_hand(
     run: Callable[..., str], placed: Callable[[str], str], url: str, models: Path, tmp_path: Path
 ) -> None:
-    (make,) = blocks("docs/operator-format.md", "python")
+    make, _ = blocks("docs/operator-file.md", "python")
     run(sys.executable, "-c", make)
-    (request,) = blocks("docs/operator-format.md", "json")
+    request, _ = blocks("docs/operator-file.md", "json")
     with GrowClient(url) as grow:
         job = grow.wait(grow.submit(json.loads(placed(request))).id, PATIENCE_SECONDS, check=True)
     assert _is_exact(job)
     grown: Any = AutoModelForCausalLM.from_pretrained(models / "wide")
     assert grown.config.intermediate_size == 512
+
+
+def test_operator_from_ligos_own_code(
+    run: Callable[..., str], placed: Callable[[str], str], url: str, models: Path
+) -> None:
+    source, state = tiny_bert(models / "bert", tie_word_embeddings=False), fitted_state()
+    (models / "bert-ligo").mkdir()
+    torch.save(state, models / "bert-ligo" / "pytorch_model.bin")
+    _, convert = blocks("docs/operator-file.md", "python")
+    run(sys.executable, "-c", convert)
+    _, request = blocks("docs/operator-file.md", "json")
+    with GrowClient(url) as grow:
+        grow.wait(grow.submit(json.loads(placed(request))).id, PATIENCE_SECONDS, check=True)
+    expected = grown_by_authors(state, load_file(source / "model.safetensors"))
+    grown = load_file(next((models / "bert-grown").glob("model*.safetensors")))
+    assert grown.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert float((grown[name] - tensor).abs().max() / tensor.abs().max()) < 1e-6, name

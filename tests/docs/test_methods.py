@@ -8,7 +8,7 @@ import pytest
 from growth.operators import METHODS, describe_methods
 from tests.docs.pages import sections
 
-OTHERS = {"Methods", "Mixtures of experts", "Symmetry", "How it picks"}
+OTHERS = {"Methods", "Mixtures of experts", "Symmetry", "How it picks", "What is learned", "What a step costs"}
 PAGE = {s.heading: s for s in sections("docs/methods.md") if s.heading not in OTHERS}
 OPTIONS: dict[str, dict[str, Any]] = {method.name: method.options["properties"] for method in describe_methods()}
 

@@ -32,7 +32,7 @@ PRODUCES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "bert.encoder.layer.{layer}.intermediate.dense": ("intermediate",),
     },
 }
-# Modules of a layer -> what they read, and of which module.
+# Modules of a layer -> what they read, and of which module. Where queries share values, these are of too few heads.
 READS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "llama": {
         "model.layers.{layer}.self_attn.o_proj": (_UNITS, "model.layers.{layer}.self_attn.q_proj"),
@@ -90,6 +90,8 @@ class Factors:
         for use in self.uses().values():
             rows, size = len(self._rows(use.label)), self._closed(use.label, "expand").shape[1]
             rank = self.structure.rank if use.label == "intermediate" else None
+            if rank is not None and rank * (rows + size) >= rows * size:
+                rank = None
             started[f"{use.factor}.up"] = torch.zeros(rows, rank or size, dtype=torch.float64)
             if rank is not None:
                 drawn = normal(f"{self.plan.seed}/{use.factor}.down", (rank, size))
@@ -120,9 +122,13 @@ class Factors:
                 for key in (self._key(label, module, layer) for label in labels):
                     yield Use(key, "expand", f"axes/{key}/expand")
             for module, (label, producer) in READS[family].items():
+                producer = producer if self._shared_values() else producer.replace("q_proj", "v_proj")
                 key = self._key(label, module, layer)
                 followed = self._key(PRODUCES[family][producer][-1], producer, layer)
                 yield Use(key, "contract", f"axes/{followed}/expand" if tied else f"axes/{key}/contract")
+
+    def _shared_values(self) -> bool:
+        return self.plan.source.sizes.num_key_value_heads < self.plan.source.sizes.num_attention_heads
 
     def _layers(self) -> range:
         return range(self.plan.target.sizes.num_hidden_layers if self.structure.share == "layer" else 1)

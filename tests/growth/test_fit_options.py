@@ -50,7 +50,7 @@ UNEVEN = Case("gpt2", "pad", {**HALF, "num_attention_heads": 4, "intermediate_si
 
 STRUCTURES: list[tuple[Case, Options]] = [
     *((case, {"share": "layer"}) for case in (LLAMA_PAD, GPT2_PAD, BERT_PAD, GPT2_CLONING)),
-    *((case, {"tie": "transposed"}) for case in (LLAMA_PAD_TIED, GPT2_CLONING, BERT_PAD, LLAMA_LEMON)),
+    *((case, {"tie": "transposed"}) for case in (MHA, LLAMA_PAD_TIED, GPT2_CLONING, BERT_PAD, LLAMA_LEMON)),
     *((case, {"tie": "normalised"}) for case in (LLAMA_PAD, BERT_PAD, LLAMA_CLONING, GPT2_CLONING, LLAMA_LEMON)),
     *((case, {"attention": "dense"}) for case in (MHA, LLAMA_PAD, GPT2_PAD, BERT_PAD, LLAMA_CLONING)),
     *((case, {"rank": 3}) for case in (LLAMA_PAD, GPT2_CLONING, BERT_PAD)),
@@ -58,7 +58,10 @@ STRUCTURES: list[tuple[Case, Options]] = [
     *((case, {"residual_groups": groups}) for groups in (1, 3) for case in (LLAMA_PAD, UNEVEN, BERT_PAD)),
     (BERT_PAD, {"share": "layer", "tie": "transposed", "attention": "dense", "rank": 3}),
     (GPT2_CLONING, {"share": "layer", "tie": "normalised", "attention": "dense", "rank": 3}),
-    (LLAMA_PAD, {"share": "layer", "tie": "normalised", "attention": "dense", "residual": False}),
+    *(
+        (case, {"share": "layer", "tie": "normalised", "attention": "dense", "residual": False})
+        for case in (LLAMA_PAD, MHA)
+    ),
 ]
 
 

@@ -1,6 +1,7 @@
 """A fit can stop at any step and go on as if nothing had been, and changes nothing but its own factors."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,9 +17,20 @@ def assert_same(first: FitOutcome, second: FitOutcome, bench: Bench) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in ours | theirs)
 
 
-@pytest.mark.parametrize("case", [LLAMA_PAD, BERT_CLONING], ids=str)
-def test_a_fit_that_goes_on_from_saved_bytes_ends_as_one_that_never_stopped(case: Case, tmp_path: Path) -> None:
-    bench = Bench.of(case, tmp_path, torch.float32, steps=6, held_out_every=2, weight_decay=0.01)
+@pytest.mark.parametrize(
+    ("case", "options"),
+    [
+        (LLAMA_PAD, {}),
+        (BERT_CLONING, {}),
+        (LLAMA_PAD, {"optimizer": "sgd", "share": "layer", "gradient_accumulation": 2}),
+        (BERT_CLONING, {"tie": "normalised", "attention": "dense", "rank": 3}),
+    ],
+    ids=str,
+)
+def test_a_fit_that_goes_on_from_saved_bytes_ends_as_one_that_never_stopped(
+    case: Case, options: dict[str, Any], tmp_path: Path
+) -> None:
+    bench = Bench.of(case, tmp_path, torch.float32, steps=6, held_out_every=2, weight_decay=0.01, **options)
     saved: list[bytes] = []
     whole = bench.fit().run(quiet, lambda state: saved.append(state.to_bytes()), checkpoint_seconds=0.0)
     assert len(saved) == 6

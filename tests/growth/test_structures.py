@@ -1,5 +1,6 @@
 """Whatever an operator learns, in every family: it starts as the closed form, and its file gives it back."""
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -63,3 +64,22 @@ def test_every_structure_in_every_family(sources: Sources, variant: str, structu
     loaded = grown(plan, load_operator(save_operator(learned.frozen(), plan), plan), source)
     assert all(torch.equal(moved[name], loaded[name]) for name in moved)
     assert not all(torch.equal(moved[name], closed[name]) for name in moved)
+
+
+@pytest.mark.parametrize(("variant", "init"), [("olmo2", "pad"), ("bert", "bert2bert"), ("gpt2", "bert2bert")])
+def test_products_need_no_maps_of_their_axes(sources: Sources, variant: str, init: str) -> None:
+    """What is new and what gains are filled with comes from the product, where a norm or the next layer asks."""
+    source = sources(variant)
+    plan = source.plan(
+        {"hidden_size": 64, "num_hidden_layers": 3}, {"name": "ligo", "init": init, "attention": "dense"}
+    )
+    assert isinstance(plan.method, Ligo)
+    rows = dict.fromkeys(tensor.parameter for tensor in plan.tensors)
+    sizes, structure = axis_sizes(plan.source.sizes), plan.method.structure
+    dense = LearnedOperator(plan.operator, rows, sizes, structure, dtype=torch.float64).frozen()
+    products = {key: maps for key, maps in dense.axes.items() if key not in ("heads", "kv_heads")}
+    assert any(key.startswith("heads*") for key in products)
+    loaded = load_operator(save_operator(replace(dense, axes=products), plan), plan)
+    closed, found = (grown(plan, operator, source) for operator in (plan.operator, loaded))
+    for name, tensor in closed.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-12, atol=1e-12)

@@ -12,6 +12,7 @@ from torch import Tensor
 from growth.config import ModelConfig
 from growth.errors import ImpossibleTarget, InvalidConfig, InvalidMethod
 from growth.operators import parse_method
+from growth.operators.method import Nested
 from growth.optimizer_state import load_adamw, save_adamw
 from growth.plan import GrowthPlan, make_plan
 from tests.families.vit import image_inputs
@@ -34,7 +35,7 @@ def small(family: str, **more: Any) -> dict[str, Any]:
     return {"model_type": family, **SMALL, **more}
 
 
-def plan_of(raw: dict[str, Any], target: Target, method: str = "lemon", kind: str | None = None) -> GrowthPlan:
+def plan_of(raw: dict[str, Any], target: Target, method: Nested = "lemon", kind: str | None = None) -> GrowthPlan:
     kind = kind or HEADS[raw["model_type"]]
     return make_plan(stock_config(kind, raw), stock_tensors(kind, raw), target, parse_method(method))
 
@@ -155,11 +156,12 @@ CLASSIFIERS = {"vit": "ViTForImageClassification", "deit": "DeiTForImageClassifi
 
 
 @families
-def test_a_fit_on_images_needs_the_classifier(family: str) -> None:
-    plan = plan_of(small(family), {"hidden_size": 96}, "ligo", CLASSIFIERS[family])
+def test_a_loss_of_its_own_needs_the_classifier(family: str) -> None:
+    own: Nested = {"name": "ligo", "objective": "own"}
+    plan = plan_of(small(family), {"hidden_size": 96}, own, CLASSIFIERS[family])
     assert plan.source.headed
-    with pytest.raises(InvalidMethod, match="has no head to compute it"):
-        plan_of(small(family), {"hidden_size": 96}, "ligo", HEADLESS[family])
+    with pytest.raises(InvalidMethod, match="has no head to compute a loss of its own"):
+        plan_of(small(family), {"hidden_size": 96}, own, HEADLESS[family])
 
 
 def test_a_fit_needs_a_class_that_takes_labels() -> None:

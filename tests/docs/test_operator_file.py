@@ -1,4 +1,4 @@
-"""docs/operator-format.md lists every tensor and every metadata entry of an operator's file."""
+"""docs/operator-file.md lists every tensor and every metadata entry of an operator's file."""
 
 import json
 import re
@@ -14,18 +14,19 @@ from growth.source import read_source
 from storage import Storage, Uri
 from storage.folder import Folder
 from tests.docs.pages import sections
+from tests.growth.fit_bench import fitted
 
-PAGE = {section.heading: section for section in sections("docs/operator-format.md")}
-# Together they have every kind of tensor: copies, padding, noise, identity blocks, rows of the next layer.
-METHODS = ("pad", "lemon", "bert2bert")
+PAGE = {section.heading: section for section in sections("docs/operator-file.md")}
+# Together they have every kind of tensor: copies, padding, noise, identity blocks, rows of the next layer, a fit's.
+METHODS = ("pad", "lemon", "bert2bert", {"name": "ligo", "rank": 8, "share": "layer", "attention": "dense"})
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=METHODS, ids=str)
 def file(models: Path, request: pytest.FixtureRequest) -> bytes:
     source = read_source(Folder(Storage(), Uri.parse(f"file://{models}/small")))
     target = {"hidden_size": 384, "num_hidden_layers": 6, "num_key_value_heads": 2}
     plan = make_plan(source.config, source.tensors, target, parse_method(request.param))
-    return save_operator(plan.operator, plan)
+    return save_operator(fitted(plan) if plan.method.fits else plan.operator, plan)
 
 
 def test_every_entry_of_the_metadata_is_listed(file: bytes) -> None:
