@@ -36,6 +36,7 @@ def found(course: Course) -> dict[str, Any]:
         "seeds": course.seeds,
         "ladder": search.ladder,
         "sources": {seed: _told(course.source(seed)) for seed in course.seeds},
+        "annealed_source": _told(course.annealed()),
         "scratch": {
             "steps": search.scratch_steps,
             "rate": course.scratch_bracket().leading,
@@ -51,10 +52,12 @@ def lines(told: dict[str, Any]) -> list[str]:
     """The table in Markdown."""
     scratch, sources = told["scratch"], [source for source in told["sources"].values() if source]
     runs = [run for run in scratch["runs"].values() if run]
+    annealed = told["annealed_source"]
     checked = "" if scratch["best_rate"] else ", whose neighbours are not all known"
     head = [
         f"Scratch: {scratch['steps']} steps, rate {scratch['rate']}{checked}: loss {_listed(r['loss'] for r in runs)}.",
         f"Source: loss {_listed(source['loss'] for source in sources)}.",
+        f"Source annealed without growth: loss {annealed['loss']}." if annealed else "",
         f"Random growth beside scratch, {told['random_beside_scratch']['steps']} steps: "
         f"{_listed(told['random_beside_scratch']['losses'])}.",
         "",
@@ -96,6 +99,7 @@ def _row(course: Course, entry: Entry) -> dict[str, Any]:
         "label": entry.label,
         "method": dict(entry.method),
         **_rates(course.rates(entry)),
+        "complete": course.settled(entry, course.seeds[0]),
         "saved": round(mean(s.without_source for s in savings), 4) if savings else None,
         "saved_with_source": round(mean(s.with_source for s in savings), 4) if savings else None,
         "savings": [asdict(s) for s in savings],
@@ -130,9 +134,10 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _tried(row: dict[str, Any]) -> str:
-    """What a method that has not reached the goal came to."""
+    """What a method without a saving came to."""
+    said = "not reached" if row["complete"] else "unfinished"
     last = [(steps, result["loss"]) for by in row["runs"].values() for steps, result in by.items()]
-    return f"not reached: {max(last)[1]} after {max(last)[0]} steps" if last else "not run"
+    return f"{said}: {max(last)[1]} after {max(last)[0]} steps" if last else "not run"
 
 
 def _listed(values: Any) -> str:
