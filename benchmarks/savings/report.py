@@ -52,12 +52,11 @@ def lines(told: dict[str, Any]) -> list[str]:
     """The table in Markdown."""
     scratch, sources = told["scratch"], [source for source in told["sources"].values() if source]
     runs = [run for run in scratch["runs"].values() if run]
-    annealed = told["annealed_source"]
     checked = "" if scratch["best_rate"] else ", whose neighbours are not all known"
     head = [
         f"Scratch: {scratch['steps']} steps, rate {scratch['rate']}{checked}: loss {_listed(r['loss'] for r in runs)}.",
         f"Source: loss {_listed(source['loss'] for source in sources)}.",
-        f"Source annealed without growth: loss {annealed['loss']}." if annealed else "",
+        _annealing(told),
         f"Random growth beside scratch, {told['random_beside_scratch']['steps']} steps: "
         f"{_listed(told['random_beside_scratch']['losses'])}.",
         "",
@@ -109,6 +108,20 @@ def _row(course: Course, entry: Entry) -> dict[str, Any]:
 
 def _rates(bracket: Bracket) -> dict[str, Any]:
     return {"best_rate": bracket.best, "losses_by_rate": dict(sorted(bracket.losses.items()))}
+
+
+def _annealing(told: dict[str, Any]) -> str:
+    """What the source comes to without growth, and whether savings can tell anything of growth."""
+    annealed, scratch = told["annealed_source"], next(iter(told["scratch"]["runs"].values()))
+    if annealed is None or scratch is None:
+        return "Source annealed without growth: not run."
+    share = f"{100 * annealed['flops'] / scratch['flops']:.1f} % of scratch's FLOPs"
+    if annealed["loss"] > scratch["loss"]:
+        return f"Source annealed without growth, for {share}: loss {annealed['loss']}, above scratch."
+    return (
+        f"Source annealed without growth, for {share}: loss {annealed['loss']}. THIS IS BELOW SCRATCH: a source needs "
+        "no growth to reach it, and the savings here do not tell what growth is worth."
+    )
 
 
 def _told(result: Any) -> dict[str, Any] | None:
