@@ -36,6 +36,7 @@ def found(course: Course) -> dict[str, Any]:
         "seeds": course.seeds,
         "ladder": search.ladder,
         "sources": {seed: _told(course.source(seed)) for seed in course.seeds},
+        "annealed_source": _told(course.annealed()),
         "scratch": {
             "steps": search.scratch_steps,
             "rate": course.scratch_bracket().leading,
@@ -55,6 +56,7 @@ def lines(told: dict[str, Any]) -> list[str]:
     head = [
         f"Scratch: {scratch['steps']} steps, rate {scratch['rate']}{checked}: loss {_listed(r['loss'] for r in runs)}.",
         f"Source: loss {_listed(source['loss'] for source in sources)}.",
+        _annealing(told),
         f"Random growth beside scratch, {told['random_beside_scratch']['steps']} steps: "
         f"{_listed(told['random_beside_scratch']['losses'])}.",
         "",
@@ -96,6 +98,7 @@ def _row(course: Course, entry: Entry) -> dict[str, Any]:
         "label": entry.label,
         "method": dict(entry.method),
         **_rates(course.rates(entry)),
+        "complete": course.settled(entry, course.seeds[0]),
         "saved": round(mean(s.without_source for s in savings), 4) if savings else None,
         "saved_with_source": round(mean(s.with_source for s in savings), 4) if savings else None,
         "savings": [asdict(s) for s in savings],
@@ -105,6 +108,20 @@ def _row(course: Course, entry: Entry) -> dict[str, Any]:
 
 def _rates(bracket: Bracket) -> dict[str, Any]:
     return {"best_rate": bracket.best, "losses_by_rate": dict(sorted(bracket.losses.items()))}
+
+
+def _annealing(told: dict[str, Any]) -> str:
+    """What the source comes to without growth, and whether savings can tell anything of growth."""
+    annealed, scratch = told["annealed_source"], next(iter(told["scratch"]["runs"].values()))
+    if annealed is None or scratch is None:
+        return "Source annealed without growth: not run."
+    share = f"{100 * annealed['flops'] / scratch['flops']:.1f} % of scratch's FLOPs"
+    if annealed["loss"] > scratch["loss"]:
+        return f"Source annealed without growth, for {share}: loss {annealed['loss']}, above scratch."
+    return (
+        f"Source annealed without growth, for {share}: loss {annealed['loss']}. THIS IS BELOW SCRATCH: a source needs "
+        "no growth to reach it, and the savings here do not tell what growth is worth."
+    )
 
 
 def _told(result: Any) -> dict[str, Any] | None:
@@ -130,9 +147,10 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _tried(row: dict[str, Any]) -> str:
-    """What a method that has not reached the goal came to."""
+    """What a method without a saving came to."""
+    said = "not reached" if row["complete"] else "unfinished"
     last = [(steps, result["loss"]) for by in row["runs"].values() for steps, result in by.items()]
-    return f"not reached: {max(last)[1]} after {max(last)[0]} steps" if last else "not run"
+    return f"{said}: {max(last)[1]} after {max(last)[0]} steps" if last else "not run"
 
 
 def _listed(values: Any) -> str:

@@ -1,4 +1,4 @@
-"""One run: a source, a scratch baseline or a grown model, trained from its first to its last step by one process."""
+"""One run: a source, that source annealed, a scratch baseline or a grown model, trained by one process."""
 
 import json
 import time
@@ -27,7 +27,7 @@ SOURCE_SEED, FIT_SEED = 10_000, 20_000
 class Run:
     """What is trained, for how long and at what peak rate."""
 
-    kind: Literal["source", "scratch", "grown"]
+    kind: Literal["source", "annealed", "scratch", "grown"]
     steps: int
     rate: float
     seed: int
@@ -66,12 +66,21 @@ def source_run(recipe: Recipe, seed: int) -> Run:
     return Run("source", recipe.source_steps, recipe.source_rate, seed)
 
 
+def annealed_run(recipe: Recipe, seed: int) -> Run:
+    """The run that trains this source for a quarter more, at half its rate and down to zero, without any growth."""
+    return Run("annealed", recipe.source_steps // 4, recipe.source_rate / 2, seed)
+
+
 def execute(recipe: Recipe, run: Run, work: Path) -> Result:
     """Train, and tell the losses; a source is saved in its folder."""
     started = time.monotonic()
     fit_flops = 0.0
+    module: nn.Module
     if run.kind == "grown":
         module, fit_flops = _grown(recipe, run, work)
+    elif run.kind == "annealed":
+        folder = source_folder(work, recipe, source_run(recipe, run.seed))
+        module = getattr(transformers, recipe.model_class).from_pretrained(folder)
     else:
         module = _fresh(recipe, recipe.source if run.kind == "source" else recipe.target, run.seed)
     is_source = run.kind == "source"

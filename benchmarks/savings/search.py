@@ -7,7 +7,7 @@ from math import inf
 from benchmarks.savings.cache import Results
 from benchmarks.savings.methods import RANDOM, Entry
 from benchmarks.savings.recipe import Recipe
-from benchmarks.savings.runs import Result, Run, source_run
+from benchmarks.savings.runs import Result, Run, annealed_run, source_run
 
 MOST_DOUBLINGS = 4
 
@@ -85,6 +85,10 @@ class Course:
     def source(self, seed: int) -> Result | None:
         return self.result(source_run(self.recipe, seed))
 
+    def annealed(self) -> Result | None:
+        """What the first seed's source comes to by annealing alone."""
+        return self.result(annealed_run(self.recipe, self.seeds[0]))
+
     def scratch_bracket(self) -> Bracket:
         """Of the scratch baseline, over its whole training."""
         steps, seed = self.search.scratch_steps, self.seeds[0]
@@ -137,16 +141,17 @@ class Course:
         for fits in (False, True):
             for once in (False, True):
                 yield from self._compared([e for e in self.search.methods if (e.fits, e.once) == (fits, once)])
+            yield from self._scratch_rates()
 
     def _compared(self, entries: Sequence[Entry]) -> Iterator[Run]:
         first, *others = self.seeds
         if self.source(first) is None:
             return
+        yield annealed_run(self.recipe, first)
         yield from (run for entry in entries for run in self._bracket_runs(entry))
         yield from self._steps(entries, first)
-        yield from self._scratch_rates()
         for seed in others:
-            done = [entry for entry in entries if not entry.once and self._settled(entry, first)]
+            done = [entry for entry in entries if not entry.once and self.settled(entry, first)]
             if self.source(seed) is not None:
                 yield from self._steps(sorted(done, key=lambda entry: self._reached(entry, first) or inf), seed)
 
@@ -164,8 +169,10 @@ class Course:
     def _steps(self, entries: Sequence[Entry], seed: int) -> Iterator[Run]:
         yield from (run for entry in entries if (run := self.next_run(entry, seed)) is not None)
 
-    def _settled(self, entry: Entry, seed: int) -> bool:
-        return self.rates(entry).best is not None and self.next_run(entry, seed) is None
+    def settled(self, entry: Entry, seed: int) -> bool:
+        """Whether all that is wanted of this method and seed is known."""
+        known = self.rates(entry).best is not None and self.scratch(seed) is not None
+        return known and self.next_run(entry, seed) is None
 
     def _reached(self, entry: Entry, seed: int) -> int | None:
         """The fewest steps that reached the goal."""
