@@ -40,7 +40,7 @@ def _ligo(label: str, steps: int, init: str | dict[str, Any] = "pad", *, once: b
     return _entry(label, "ligo", once=once, init=init, steps=steps, held_out_every=NEVER, **options)
 
 
-UNEQUAL_STACK = {"name": "lemon", "depth": "stack"}
+NOISY = {"name": "hypercloning", "snr_db": 10}
 LLAMA = (
     _entry("lemon, identity (hypercloning, unequal split)", "lemon"),
     _entry("pad, stack", "pad"),
@@ -54,9 +54,9 @@ LLAMA = (
     _entry("net2net, identity", "net2net", once=True),
     _entry("bert2bert, unequal split, stack", "bert2bert", split="unequal", once=True),
     _entry("hypercloning, noise of -6 dB, identity", "hypercloning", snr_db=-6, once=True),
-    _ligo("ligo from pad, 50 steps", 50),
-    _ligo("ligo from pad, 100 steps", 100),
-    _ligo("ligo from lemon with stack, 50 steps", 50, UNEQUAL_STACK, once=True),
+    _ligo("ligo from lemon, 25 steps", 25, "lemon"),
+    _ligo("ligo from hypercloning with noise of 10 dB, 25 steps", 25, NOISY, once=True),
+    _ligo("ligo from pad, 50 steps", 50, once=True),
 )
 TEXT = (
     _entry("pad, stack", "pad"),
