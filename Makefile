@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: setup check test demo up openapi docs bench bench-fit clean
+.PHONY: setup check test demo up openapi docs bench bench-fit bench-savings clean
 
 setup: $(READY)
 
@@ -42,5 +42,12 @@ bench-fit: $(READY)
 	$(BIN)/python -m benchmarks.fit_cost --json > benchmarks/results/fit_cost.json
 	$(BIN)/python -m benchmarks.fit_cost.plot benchmarks/results/fit_cost.json benchmarks/results/fit_cost.svg
 
+# Hours on two cores; results of runs are kept in .savings, so that it goes on where it was interrupted.
+bench-savings: $(READY)
+	for model in llama gpt2 bert vit; do \
+	  $(BIN)/python -m benchmarks.savings --model $$model --json --plot benchmarks/results/savings-$$model.svg \
+	    > benchmarks/results/savings-$$model.json || exit 1; \
+	done
+
 clean:
-	rm -rf $(VENV) .demo .hypothesis .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) .demo .savings .hypothesis .pytest_cache .mypy_cache .ruff_cache build *.egg-info
