@@ -1,68 +1,22 @@
 """A stock target module that computes through the operator: its layers hold no weights of their own."""
 
 import copy
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from growth.apply import side_maps
-from growth.axes import Parameter, Role, axis_sizes
+from growth.axes import Parameter, axis_sizes
 from growth.fit.activations import GrownDim
 from growth.fit.blocks import Block, blocks_of, columns_apart
 from growth.fit.form import Form, Matrix, WeightCost, operations
+from growth.fit.readers import ModuleWeight, Reader, bias_of, layer_modules, owner_of, weights_of
 from growth.fit.recomputing import Checkpointing, Products, recompute
 from growth.fit.weights import SourceWeights, StepWeights
-from growth.matching import parameter_names
 from growth.operators.dense import DenseDepth
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan, TargetTensor
-
-_TRANSPOSED = "Conv1D"
-"""Of transformers, which this package does not import: a linear layer whose weight lies [in, out]."""
-_BLOCK = re.compile(r".*?\.\d+(?=\.)")
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """A module that multiplies by a weight, or looks up its rows."""
-
-    name: str
-    module: nn.Module
-
-    @property
-    def looks_up(self) -> bool:
-        return isinstance(self.module, nn.Embedding)
-
-    @property
-    def input_dim(self) -> int:
-        """Which dimension of the stored weight meets the input."""
-        return 0 if type(self.module).__name__ == _TRANSPOSED else 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Weight:
-    """A parameter of the module, and all that read it."""
-
-    tensor: TargetTensor
-    names: tuple[str, ...]
-    """In the module."""
-    all_readers: list[_Reader] | None
-    mixed_once: bool
-    """Whether all its rows are mixed by the same depth matrix."""
-
-    @property
-    def name(self) -> str:
-        return self.names[0]
-
-    @property
-    def readers(self) -> list[_Reader]:
-        """What reads it, where it can be applied as factors; else nothing."""
-        row = self.tensor.parameter
-        applicable = len(row.dims) == 2 and (self.mixed_once or row.role is not Role.LINEAR)
-        return (self.all_readers or []) if applicable else []
 
 
 class GrownModule:
@@ -97,24 +51,24 @@ class GrownModule:
         self._dims: dict[tuple[str, int], GrownDim] = {}
         self._contracted: tuple[Tensor, tuple[int, ...], Tensor] | None = None
         self._random: dict[str, tuple[Block, ...]] = {}
-        weights = _weights_of(self.module, plan)
+        weights = weights_of(self.module, plan)
         self.costs = {w.tensor.name: self._cost(w, operator, tokens) for w in weights if w.readers}
         self.forms = {name: cost.cheapest(form) for name, cost in self.costs.items()}
         factored = [weight for weight in weights if self.forms.get(weight.tensor.name) == "factored"]
-        biases = {weight.tensor.name: _bias_of(weight, weights) for weight in factored}
+        biases = {weight.tensor.name: bias_of(weight, weights) for weight in factored}
         folded = [bias for bias in biases.values() if bias is not None]
         self._mixed = dict.fromkeys(weight.tensor.parameter for weight in [*factored, *folded])
         written = [weight for weight in weights if weight not in factored and weight not in folded]
         self._written = {weight.name: weight.tensor for weight in written}
         source.settle(self._mixed)
-        for block in _layer_modules(self.module, plan):
+        for block in layer_modules(self.module, plan):
             recompute(block, self._products, checkpointing)
         for weight in factored:
             bias = biases[weight.tensor.name]
             for reader in weight.readers:
                 row = None if bias is None else bias.tensor.parameter
                 self.module.set_submodule(reader.name, _Grown(self, weight.tensor, reader, row))
-        self._owners = {weight.name: [_owner(self.module, name) for name in weight.names] for weight in written}
+        self._owners = {weight.name: [owner_of(self.module, name) for name in weight.names] for weight in written}
 
     @property
     def flops_per_step(self) -> int:
@@ -207,7 +161,7 @@ class GrownModule:
         map_of = side_maps(lambda axis: operator.axis_map(axis, row, tensor.layer), row.role, dim)
         return GrownDim(dim, map_of, *self._sizes)
 
-    def _cost(self, weight: _Weight, operator: GrowthOperator, tokens: int) -> WeightCost:
+    def _cost(self, weight: ModuleWeight, operator: GrowthOperator, tokens: int) -> WeightCost:
         row = weight.tensor.parameter
         rows, columns = (self._grown_dim(operator, weight.tensor, position) for position in (0, 1))
         source, target = (row.shape(sizes) for sizes in self._sizes)
@@ -228,11 +182,11 @@ class _Grown(nn.Module):
 
     host: GrownModule
     tensor: TargetTensor
-    reader: _Reader
+    reader: Reader
     bias_row: Parameter | None
     """Where the bias grows as the weight's rows do, and is added before they do."""
 
-    def __init__(self, host: GrownModule, tensor: TargetTensor, reader: _Reader, bias_row: Parameter | None) -> None:
+    def __init__(self, host: GrownModule, tensor: TargetTensor, reader: Reader, bias_row: Parameter | None) -> None:
         super().__init__()
         # Not as attributes of a module, which would make parts of this one: the host has it as a part.
         self.__dict__.update(host=host, tensor=tensor, reader=reader, bias_row=bias_row, weight=reader.module.weight)
@@ -245,58 +199,3 @@ class _Grown(nn.Module):
         if self.reader.looks_up:
             return self.host.lookup(self.tensor, inputs)
         return self.host.linear(self, inputs, self._parameters["bias"])
-
-
-def _weights_of(module: nn.Module, plan: GrowthPlan) -> list[_Weight]:
-    """Every parameter of the module with its tensor in the plan, and what reads it."""
-    planned = {tensor.name: tensor for tensor in plan.tensors}
-    parameters = dict(module.named_parameters(remove_duplicate=False))
-    known = parameter_names(plan.target, parameters)
-    named: dict[int, list[str]] = {}
-    for name, parameter in parameters.items():
-        named.setdefault(id(parameter), []).append(name)
-    missing = [names[0] for names in named.values() if not any(known[name] in planned for name in names)]
-    assert not missing, f"the module has parameters that the plan lacks: {missing[:3]}"
-    weights = []
-    for names in named.values():
-        tensor = next(planned[known[name]] for name in names if known[name] in planned)
-        weights.append(_Weight(tensor, tuple(names), _readers(module, names), plan.operator.next_depth is None))
-    return weights
-
-
-def _readers(module: nn.Module, names: list[str]) -> list[_Reader] | None:
-    """The modules that read a matrix; None where one does something else with it than multiply or look up."""
-    readers = []
-    for name in names:
-        owner, _, attribute = name.rpartition(".")
-        reader = module.get_submodule(owner)
-        plain = type(reader) in (nn.Linear, nn.Embedding) or type(reader).__name__ == _TRANSPOSED
-        if attribute != "weight" or not plain:
-            return None
-        readers.append(_Reader(owner, reader))
-    return readers
-
-
-def _bias_of(weight: _Weight, weights: Sequence[_Weight]) -> _Weight | None:
-    """The bias that belongs to a weight alone and grows as its rows do."""
-    row, name = weight.tensor.parameter, weight.tensor.name.removesuffix("weight") + "bias"
-    found = next((other for other in weights if other.tensor.name == name), None)
-    if found is None or len(weight.readers) != 1 or len(found.names) != 1:
-        return None
-    rows = row.dims[1 - weight.readers[0].input_dim]
-    alike = found.tensor.parameter.dims == (rows,) and row.role is Role.LINEAR
-    return found if alike else None
-
-
-def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
-    owner, _, attribute = name.rpartition(".")
-    return module.get_submodule(owner), attribute
-
-
-def _layer_modules(module: nn.Module, plan: GrowthPlan) -> Iterator[nn.Module]:
-    """The modules of the layers."""
-    layered = {tensor.name for tensor in plan.tensors if tensor.layer is not None}
-    known = parameter_names(plan.target, dict(module.named_parameters()))
-    found = (_BLOCK.match(name) for name, stored in known.items() if stored in layered)
-    for name in dict.fromkeys(match[0] for match in found if match):
-        yield module.get_submodule(name)
