@@ -20,7 +20,7 @@ def test_every_part_is_measured_and_plotted(tmp_path: Path) -> None:
     assert found["machine"]["threads"] == 1
     assert found["options"]["rank 64"] == {"rank": 64}
     (timed,) = found["time"]["cases"]
-    assert timed["options"]["full rank"]["flops_ratio"] > 0
+    assert timed["options"]["rank 64"]["flops_ratio"] > 0
     (held,) = found["memory"]["cases"]
     assert held["options"]["rank 64"]["peak_mebibytes"] > 0
     for case in found["quality"]["cases"]:
