@@ -1,9 +1,9 @@
 """Time, operations and memory of a step of a LiGO fit beside a plain training step, and what cheaper options lose.
 
-    python -m benchmarks.fit_cost [--json] [--rounds N] [--threads N] [--parts ...] [--cases ...] [--smoke]
+    python -m benchmarks.fit_cost [--json] [--rounds N] [--threads N] [--parts ...] [--cases ...] [--sets ...] [--smoke]
 
-`--json` prints one object; `--parts` (time, memory, quality) and `--cases` measure less; `--smoke` runs everything once
-with tiny sizes.
+`--json` prints one object; `--parts` (time, memory, quality), `--cases` and `--sets` measure less; `--smoke` runs
+everything once with tiny sizes.
 """
 
 import argparse
@@ -22,28 +22,31 @@ from benchmarks.fit_cost import memory, quality, timing
 from benchmarks.fit_cost.cases import BASE, CASES, SETS, sets_of
 
 SMOKE = "smoke"
+SMOKE_SETS = ["rank 64"]
 PARTS = ("time", "memory", "quality")
 
 
-def main() -> None:
+def main(given_arguments: list[str] | None = None) -> None:
     """Run the measurements and print what was found."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--rounds", type=int, default=9)
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     arguments.add_argument("--cases", nargs="+", choices=list(CASES), default=[name for name in CASES if name != SMOKE])
+    arguments.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     arguments.add_argument("--smoke", action="store_true")
     arguments.add_argument("--json", action="store_true")
-    given = arguments.parse_args()
+    given = arguments.parse_args(given_arguments)
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as folder:
         names, rounds = ([SMOKE], 1) if given.smoke else (given.cases, given.rounds)
-        found = _measured(Path(folder), rounds, given.parts, names)
+        sets = SMOKE_SETS if given.smoke else given.sets
+        found = _measured(Path(folder), rounds, given.parts, names, sets)
     print(json.dumps(found, indent=1) if given.json else "\n".join(_lines(found)))
 
 
-def _measured(folder: Path, rounds: int, parts: list[str], names: list[str]) -> dict[str, Any]:
+def _measured(folder: Path, rounds: int, parts: list[str], names: list[str], sets: list[str]) -> dict[str, Any]:
     smoke = names == [SMOKE]
     told: dict[str, Any] = {
         "machine": {"cores": os.cpu_count(), "system": platform.platform(terse=True), "threads": timing.threads()},
@@ -56,21 +59,22 @@ def _measured(folder: Path, rounds: int, parts: list[str], names: list[str]) -> 
     if "memory" in parts:
         told["memory"] = {"floor": memory.FLOOR, "cases": []}
         for name in names:
-            sets = ["rank 64"] if smoke else list(sets_of(CASES[name]))
             _progress(f"memory of {name}")
-            told["memory"]["cases"].append(memory.measure(name, folder / f"memory-{name}", sets))
+            measured = memory.measure(name, folder / f"memory-{name}", list(sets_of(CASES[name], sets)))
+            told["memory"]["cases"].append(measured)
     if "time" in parts:
         told["time"] = {"floor": timing.FLOOR, "cases": []}
         for name in names:
             _progress(f"time of {name}")
-            told["time"]["cases"].append(timing.measure(CASES[name], folder / f"time-{name}", rounds))
+            measured = timing.measure(CASES[name], folder / f"time-{name}", rounds, sets_of(CASES[name], sets))
+            told["time"]["cases"].append(measured)
     return told
 
 
 def _quality(folder: Path, *, smoke: bool) -> list[dict[str, Any]]:
     effort = quality.Effort(2, 2, 2, 2, ("residual in 1 group",)) if smoke else quality.Effort()
     found = []
-    for told, sizes in quality.SOURCES.items():
+    for told, sizes in list(quality.SOURCES.items())[: 1 if smoke else None]:
         _progress(f"quality of {told}")
         found.append(quality.measure(told, sizes, folder / f"quality-{sizes.family}", effort))
     return found

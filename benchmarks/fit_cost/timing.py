@@ -15,7 +15,6 @@ from benchmarks.fit_cost.cases import (
     RandomTokens,
     plain_flops,
     plain_training,
-    sets_of,
     write_source,
 )
 from worker.modules import build_module
@@ -26,12 +25,12 @@ FLOOR = (
 )
 
 
-def measure(case: Case, folder: Path, rounds: int) -> dict[str, Any]:
-    """Ratios of medians, every set of options to the plain step; FLOPs of both."""
+def measure(case: Case, folder: Path, rounds: int, sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Ratios of medians, each of the sets of options to the plain step; FLOPs of both."""
     batches = RandomTokens(case)
     growth = Growth(write_source(case.source, folder), case.target)
     module = build_module(growth.plan({}).target, seed=0)
-    fits = {name: growth.fit({**options, "batch_size": case.batch}, batches) for name, options in sets_of(case).items()}
+    fits = {name: growth.fit({**options, "batch_size": case.batch}, batches) for name, options in sets.items()}
     steps: dict[str, Callable[[], object]] = {PLAIN: plain_training(module, batches)}
     steps |= {name: fit.step for name, fit in fits.items()}
     wall, cpu = interleaved(steps, rounds)

@@ -122,7 +122,8 @@ class LearnedOperator:
                 factors[f"{learned.factor}.up"] = torch.zeros(rows, size)
                 continue
             assert self._rank is not None
-            down = drawn_tensor(seed, f"{learned.factor}.down", (self._rank, size)).double() / size**0.5
+            # Of a size at which a step moves the map about as far as a step of full rank does.
+            down = drawn_tensor(seed, f"{learned.factor}.down", (self._rank, size)).double() / self._rank**0.5
             factors |= {f"{learned.factor}.up": torch.zeros(rows, self._rank), f"{learned.factor}.down": down}
         return factors
 
