@@ -63,6 +63,7 @@ CASES: Mapping[str, Case] = {
 }
 
 SETS: Mapping[str, Mapping[str, Any]] = {
+    "default": Ligo().described(),
     "full rank": {},
     "rank 64": {"rank": 64},
     "rank 32": {"rank": 32},
@@ -74,9 +75,10 @@ SETS: Mapping[str, Mapping[str, Any]] = {
     "rank 64, accumulation 2": {"rank": 64, "gradient_accumulation": 2},
     "rank 64, accumulation 4": {"rank": 64, "gradient_accumulation": 4},
 }
-"""What differs from the residual in 4 groups, form auto, selective checkpointing and no accumulation."""
+"""Every default; and what differs from pad, residual in 4 groups, form auto, selective checkpointing, one part."""
 BASE: Mapping[str, Any] = {
     "name": "ligo",
+    "init": "pad",
     "residual": True,
     "residual_groups": 4,
     "form": "auto",
@@ -92,7 +94,9 @@ def sets_of(case: Case, wanted: Iterable[str]) -> dict[str, Mapping[str, Any]]:
     """Of the options called `wanted` those that a case is measured with: small batches are not split."""
     given = {name: SETS[name] for name in wanted}
     return {
-        name: options for name, options in given.items() if "gradient_accumulation" not in options or case.batch >= 16
+        name: options
+        for name, options in given.items()
+        if case.batch >= 16 or options.get("gradient_accumulation") is None
     }
 
 

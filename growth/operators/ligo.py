@@ -38,8 +38,12 @@ class Ligo(Method):
         "the former where the source has a head.",
     )
     optimizer: Literal["adamw", "sgd"] = option("adamw", "What moves the operator; sgd has a momentum of 0.9.")
-    gradient_accumulation: int = option(
-        1, "Parts in which a step's batch is run one after the other.", minimum=1, maximum=65_536
+    gradient_accumulation: int | None = option(
+        None,
+        "Parts in which a step's batch is run one after the other; null is one on a GPU, and on a CPU, where smaller "
+        "parts take no longer, so many that each has about 1024 tokens.",
+        minimum=1,
+        maximum=65_536,
     )
     share: Share = option(
         "model", "`model`: all layers grow by the same width maps; `layer`: heads and FFN of each module by its own."
