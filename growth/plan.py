@@ -112,13 +112,17 @@ class GrowthPlan:
         }
 
     def _peak_memory_bytes(self) -> int:
-        """Of the expansion two float32 copies of the largest tensor; of a fit the weights, gradients and optimizer."""
-        per_byte = 4 // DTYPE_SIZES[self.dtype]
-        expansion = 2 * self.largest_tensor_bytes * per_byte
+        """Of the expansion two float32 copies of the largest tensor; of a fit the source, mixed to the target's depth.
+
+        A fit holds the mixed source once more for its gradient; its activations, which the batch sets, come on top.
+        """
+        expansion = 2 * self.largest_tensor_bytes * (4 // DTYPE_SIZES[self.dtype])
         if not self.method.fits:
             return max(expansion, self.training_memory_bytes)
         source_bytes = sum(4 * prod(tensor.shape) for tensor in self.source_tensors.values())
-        return max(expansion + source_bytes + 3 * self.target_bytes * per_byte, self.training_memory_bytes)
+        depth = self.target.sizes.num_hidden_layers / self.source.sizes.num_hidden_layers
+        fit = source_bytes + 2 * round(depth * source_bytes)
+        return max(expansion, fit, self.training_memory_bytes)
 
 
 def make_plan(
