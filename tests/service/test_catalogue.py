@@ -32,6 +32,8 @@ def test_options_told_are_options_taken(client: TestClient, body: Body) -> None:
         plan = client.post("/plan", json=body | {"method": {"name": method["name"], **defaults}}).json()
         if method["name"] == "auto":
             assert plan["method"] == plan["selection"]["method"]
+        elif method["name"] == "ligo":
+            assert plan["method"] == {"name": "ligo", **defaults, "init": "lemon"}
         elif "method" in plan:
             assert plan["method"] == {"name": method["name"], **defaults}
         else:
