@@ -122,8 +122,9 @@ class LearnedOperator:
                 factors[f"{learned.factor}.up"] = torch.zeros(rows, size)
                 continue
             assert self._rank is not None
-            # Of a size at which a step moves the map about as far as a step of full rank does.
-            down = drawn_tensor(seed, f"{learned.factor}.down", (self._rank, size)).double() / self._rank**0.5
+            # AdamW moves every entry of `up` by the rate; at this size that goes as far along the map's own gradient.
+            spread = size**0.5 / self._rank
+            down = drawn_tensor(seed, f"{learned.factor}.down", (self._rank, size)).double() * spread
             factors |= {f"{learned.factor}.up": torch.zeros(rows, self._rank), f"{learned.factor}.down": down}
         return factors
 

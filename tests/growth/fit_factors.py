@@ -95,7 +95,7 @@ class Factors:
             started[f"{use.factor}.up"] = torch.zeros(rows, rank or size, dtype=torch.float64)
             if rank is not None:
                 drawn = normal(f"{self.plan.seed}/{use.factor}.down", (rank, size))
-                started[f"{use.factor}.down"] = drawn / rank**0.5
+                started[f"{use.factor}.down"] = drawn * (size**0.5 / rank)
         return started
 
     def matrices(self, factors: Mapping[str, Tensor]) -> dict[str, Tensor]:
