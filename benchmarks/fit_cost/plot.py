@@ -56,7 +56,7 @@ def _bars(axes: Any, cases: Mapping[str, Mapping[str, float]], wanted: float, to
     axes.set_yticks([place + 0.4 - height / 2 for place in range(len(names))], names, fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel(told)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 if __name__ == "__main__":
