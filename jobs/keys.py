@@ -6,15 +6,20 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 |------------------------------|--------|------------------------------------------------------------------------|
 | job:<id>                     | hash   | the record: request, plan, status, attempt, version, ... (`record.py`) |
 | events:<id>                  | stream | what happened to the job; the newest 10,000 or so                      |
+| curve:<id>                   | hash   | of a trial: its held-out losses, by step                               |
+| trials:<id>                  | zset   | of a search: the ids of its trials; score 0, as of a listing index     |
+| journal:<id>                 | list   | of a search until it ends: Optuna's journal, one entry as JSON each    |
 | changes                      | pubsub | ids of jobs as they change; wakes readers, never the truth             |
-| outbox                       | zset   | needs a message: queued, or cancelled with remains; score: when due    |
-| published                    | zset   | queued, has one; score: since when                                     |
+| outbox                       | zset   | needs a message: queued, or cancelled with remains, or a search with   |
+|                              |        | news; score: when due                                                  |
+| published                    | zset   | has one that no worker has taken yet; score: since when                |
 | waiting                      | zset   | queued; score: since when, so the rank is the queue position           |
 | leases                       | zset   | running; score: when the lease ends                                    |
 | outputs                      | zset   | "<output>/ <id>" of every live job, in byte order; released at its end |
-| ended                        | zset   | succeeded, failed, cancelled; score: since when                        |
+| ended                        | zset   | succeeded, failed, cancelled; score: since when; without trials        |
 | jobs:status:<status>         | zset   | listing indexes: ids sort by creation, so every score is 0             |
 | jobs:all, jobs:owner:<owner> | zset   |                                                                        |
+| jobs:kind:<kind>             | zset   |                                                                        |
 | jobs:method:<method>         | zset   |                                                                        |
 | jobs:label:<key>=<value>     | zset   |                                                                        |
 | idempotency:<sha256>         | string | "<fingerprint> <id>" of an owner's key; expires                        |
@@ -22,12 +27,15 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 """
 
 import json
-from collections.abc import Mapping
 from hashlib import sha256
+from typing import Literal
 
-from jobs.schema import Status
+from jobs.schema import GrowthRequest, Status
+from jobs.tuning import TuneRequest
 
 NAMESPACE = "growth"
+Kind = Literal["grow", "tune"]
+"""Of the jobs that are listed; trials are listed with their search."""
 
 
 class Keys:
@@ -51,11 +59,23 @@ class Keys:
     def events(self, job_id: str) -> str:
         return self._key("events", job_id)
 
+    def curve(self, trial_id: str) -> str:
+        return self._key("curve", trial_id)
+
+    def trials(self, search_id: str) -> str:
+        return self._key("trials", search_id)
+
+    def journal(self, search_id: str) -> str:
+        return self._key("journal", search_id)
+
     def by_status(self, status: Status) -> str:
         return self._key("jobs", "status", status)
 
     def by_owner(self, owner: str) -> str:
         return self._key("jobs", "owner", owner)
+
+    def by_kind(self, kind: Kind) -> str:
+        return self._key("jobs", "kind", kind)
 
     def by_method(self, method: str) -> str:
         return self._key("jobs", "method", method)
@@ -63,9 +83,13 @@ class Keys:
     def by_label(self, name: str, value: str) -> str:
         return self._key("jobs", "label", f"{name}={value}")
 
-    def fixed_indexes(self, owner: str, method: str, labels: Mapping[str, str]) -> list[str]:
-        """The listing indexes that a job stays in all its life."""
-        return [self.all, self.by_owner(owner), self.by_method(method), *map(self.by_label, labels, labels.values())]
+    def fixed_indexes(self, owner: str, request: GrowthRequest | TuneRequest) -> list[str]:
+        """The listing indexes that a job stands in all its life."""
+        labels = request.labels
+        shared = [self.all, self.by_owner(owner), *map(self.by_label, labels, labels.values())]
+        if isinstance(request, TuneRequest):
+            return [*shared, self.by_kind("tune")]
+        return [*shared, self.by_kind("grow"), self.by_method(request.method.name)]
 
     def idempotency(self, owner: str, key: str) -> str:
         """Hashed, because both are free text of any length."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobs import record
-from jobs.keys import Keys
+from jobs.keys import Keys, Kind
 from jobs.schema import Status
 
 
@@ -18,6 +18,7 @@ class Filter:
 
     owner: str | None = None
     status: Status | None = None
+    kind: Kind | None = None
     method: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     created_from: datetime | None = None
@@ -29,7 +30,10 @@ class Filter:
         if self.owner is not None:
             indexes.append(keys.by_owner(self.owner))
         if self.status is not None:
-            indexes.append(keys.by_status(self.status))
+            # Trials stand in the index of their status too.
+            indexes += [keys.by_status(self.status), keys.all]
+        if self.kind is not None:
+            indexes.append(keys.by_kind(self.kind))
         if self.method is not None:
             indexes.append(keys.by_method(self.method))
         return indexes or [keys.all]

@@ -38,7 +38,7 @@ MethodName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
-class _Closed(BaseModel):
+class Closed(BaseModel):
     """A model that refuses fields it does not know, so that a typing error is never silently ignored."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -60,7 +60,7 @@ class Method(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class Data(_Closed):
+class Data(Closed):
     """The text or the labelled images that a fit, the choice of `auto` and the verification read.
 
     Files are read by ranges, and tokenised or decoded, as they are needed: a corpus may be of any size.
@@ -89,7 +89,7 @@ class Data(_Closed):
     folders by a hash of their names, of `parquet` evenly from at most eight row groups."""
 
 
-class Pretraining(_Closed):
+class Pretraining(Closed):
     """How an untrained source is trained before it grows: AdamW on the job's own `data`."""
 
     steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
@@ -104,6 +104,10 @@ class Pretraining(_Closed):
     """How the rate falls after the warm-up, to 0 behind the last step."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Of matrices; norms, biases and embeddings have none."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of AdamW: how much of the mean gradient each step keeps."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Of AdamW: how much of the mean squared gradient each step keeps."""
     gradient_clip: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """The largest norm of the gradient; 0 is no clipping."""
     held_out_every: Annotated[int, Field(strict=True, ge=1, le=1_000_000, validate_default=True)] = 50
@@ -118,7 +122,7 @@ class Pretraining(_Closed):
         return value
 
 
-class Untrained(_Closed):
+class Untrained(Closed):
     """A source that is no checkpoint yet: the job trains it first, then grows it."""
 
     config: dict[str, JsonValue]
@@ -145,7 +149,7 @@ def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-class GrowthRequest(_Closed):
+class GrowthRequest(Closed):
     """Grow the checkpoint at `source` to the sizes in `target` and write it to `output`."""
 
     model_config = ConfigDict(
@@ -196,7 +200,7 @@ class GrowthRequest(_Closed):
     """Load source and target and compare their logits before the commit."""
 
 
-class ModelSize(_Closed):
+class ModelSize(Closed):
     """One model, by what it takes to store and run."""
 
     sizes: dict[str, int]
@@ -207,7 +211,7 @@ class ModelSize(_Closed):
     """Of one forward pass, matrix products alone (2 per multiply-add); an image's tokens are its patches."""
 
 
-class Candidate(_Closed):
+class Candidate(Closed):
     """A method that `auto` looked at."""
 
     label: str
@@ -222,7 +226,7 @@ class Candidate(_Closed):
     """Right after growth, nats per token to four decimals, where it was measured."""
 
 
-class Selection(_Closed):
+class Selection(Closed):
     """Which method `auto` picked, and how."""
 
     label: str
@@ -233,7 +237,7 @@ class Selection(_Closed):
     """In the order of the rule's preference."""
 
 
-class Plan(_Closed):
+class Plan(Closed):
     """What a request would do, computed from the source's config and safetensors headers alone."""
 
     model_type: str
@@ -282,7 +286,7 @@ class Stage(StrEnum):
     COMMITTING = "committing"
 
 
-class Failure(_Closed):
+class Failure(Closed):
     """Why a job failed: a stable code and one sentence."""
 
     code: str
@@ -292,7 +296,7 @@ class Failure(_Closed):
     """A JSON pointer into the request, where one field is to blame."""
 
 
-class FitPoint(_Closed):
+class FitPoint(Closed):
     """The losses at one step of a fit, or of the training of a source."""
 
     step: int
@@ -302,7 +306,7 @@ class FitPoint(_Closed):
     held_out_loss: float | None = None
 
 
-class FitReport(_Closed):
+class FitReport(Closed):
     steps: int
     initial_held_out_loss: float
     final_held_out_loss: float
@@ -316,7 +320,7 @@ class FitReport(_Closed):
     curve: list[FitPoint] = Field(default_factory=list)
 
 
-class PretrainingReport(_Closed):
+class PretrainingReport(Closed):
     """How the training of an untrained source went."""
 
     steps: int
@@ -326,7 +330,7 @@ class PretrainingReport(_Closed):
     """The steps at which the held-out loss was measured."""
 
 
-class Verification(_Closed):
+class Verification(Closed):
     """Source against target on the same inputs."""
 
     tokens: int
@@ -339,7 +343,7 @@ class Verification(_Closed):
     target_loss: float | None = None
 
 
-class Result(_Closed):
+class Result(Closed):
     """What a succeeded job left behind."""
 
     output: str
@@ -356,19 +360,18 @@ class Result(_Closed):
     stage_seconds: dict[str, float] = Field(default_factory=dict)
 
 
-class Job(_Closed):
+class JobState(Closed):
+    """What every job has, whatever it does."""
+
     id: str
     status: Status
     stage: Stage | None = None
     progress: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Of the present stage."""
+    """Of the present stage; of a search, the share of its trials that have ended."""
     attempt: int = 0
     cancel_requested: bool = False
     owner: str
     """Name of the API key that submitted it."""
-    request: GrowthRequest
-    plan: Plan
-    result: Result | None = None
     error: Failure | None = None
     created_at: datetime
     started_at: datetime | None = None
@@ -379,9 +382,13 @@ class Job(_Closed):
     """Grows with every change of the record; the ETag."""
 
 
-class JobPage(_Closed):
-    jobs: list[Job]
-    next_cursor: str | None = None
+class Job(JobState):
+    """A growth."""
+
+    kind: Literal["grow"] = "grow"
+    request: GrowthRequest
+    plan: Plan
+    result: Result | None = None
 
 
 class EventKind(StrEnum):
@@ -391,10 +398,11 @@ class EventKind(StrEnum):
     PRETRAINING = "pretraining"
     CANDIDATE = "candidate"
     FIT = "fit"
+    TRIAL = "trial"
     LOG = "log"
 
 
-class Event(_Closed):
+class Event(Closed):
     id: str
     """Ordered; what `Last-Event-ID` takes."""
     at: datetime
@@ -403,12 +411,12 @@ class Event(_Closed):
     data: dict[str, JsonValue]
 
 
-class EventPage(_Closed):
+class EventPage(Closed):
     events: list[Event]
     next_cursor: str | None = None
 
 
-class MethodDescription(_Closed):
+class MethodDescription(Closed):
     """A growth method, as `GET /methods` tells it."""
 
     name: str
@@ -420,11 +428,11 @@ class MethodDescription(_Closed):
     """JSON schema of the options that go beside the name."""
 
 
-class MethodList(_Closed):
+class MethodList(Closed):
     methods: list[MethodDescription]
 
 
-class ExactGrowth(_Closed):
+class ExactGrowth(Closed):
     """What can grow without changing what the model computes, with a method that is made for it."""
 
     hidden_size: Literal["any", "whole_multiples"]
@@ -434,7 +442,7 @@ class ExactGrowth(_Closed):
     head_dim: bool
 
 
-class ArchitectureDescription(_Closed):
+class ArchitectureDescription(Closed):
     """A family of models that can be grown, as `GET /architectures` tells it."""
 
     model_type: str
@@ -449,7 +457,7 @@ class ArchitectureDescription(_Closed):
     exact: ExactGrowth
 
 
-class ArchitectureList(_Closed):
+class ArchitectureList(Closed):
     architectures: list[ArchitectureDescription]
 
 
@@ -467,4 +475,4 @@ class Problem(BaseModel):
     """A JSON pointer into the request's body."""
     hint: str | None = None
     nearest: dict[str, int] | None = None
-    """For `impossible_target`: sizes that work."""
+    """For `impossible_target` and `impossible_proxy`: values that work."""

@@ -20,7 +20,7 @@ from service.auth import Callers
 from service.body_limit import BodyLimit
 from service.parts import Parts
 from service.replay import Replays
-from service.routes import catalogue, grow, health, jobs
+from service.routes import catalogue, grow, health, jobs, tune
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
 
@@ -28,7 +28,8 @@ VERSION = "0.1.0"
 DESCRIPTION = """Grow a small pretrained transformer checkpoint into a larger one.
 
 `POST /plan` tells what a request would do, `POST /grow` submits it, `GET /jobs/{job_id}` and its events tell how it
-goes. The grown checkpoint is written to storage in Hugging Face layout."""
+goes. The grown checkpoint is written to storage in Hugging Face layout. `POST /tune` searches hyper-parameters on a
+small proxy and carries them over to a large model by muTransfer."""
 
 
 class _App(FastAPI):
@@ -59,7 +60,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(AccessLog)
     problems.install(app)
-    for routes in (grow, jobs, catalogue, health):
+    for routes in (grow, tune, jobs, catalogue, health):
         app.include_router(routes.router)
     return app
 

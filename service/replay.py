@@ -7,9 +7,10 @@ from typing import Any
 
 from jobs.errors import IdempotencyConflict
 from jobs.record import fingerprint
-from jobs.schema import GrowthRequest, Job
+from jobs.schema import GrowthRequest
 from jobs.scripts import connect, reaching_redis
 from jobs.store import JobStore
+from jobs.tuning import AnyJob, TuneRequest
 
 
 class Replays:
@@ -22,7 +23,7 @@ class Replays:
     def close(self) -> None:
         self._client.close()
 
-    def find(self, request: GrowthRequest, owner: str, key: str) -> Job | None:
+    def find(self, request: GrowthRequest | TuneRequest, owner: str, key: str) -> AnyJob | None:
         """The job made with this key. Raises IdempotencyConflict, JobNotFound, StoreUnavailable."""
         with reaching_redis():
             known: Any = self._client.get(self._store.keys.idempotency(owner, key))

@@ -6,6 +6,7 @@
 | a failure                               | nothing                    | `failed`                                 |
 | a failure that may pass                 | nothing                    | `queued`; `failed` at the last attempt   |
 | the child's end without a word          | nothing                    | `queued`; the next claim counts attempts |
+| a trial's loss, worse than others'      | nothing                    | `succeeded`, as pruned                   |
 | a wish to cancel                        | nothing                    | `cancelled`                              |
 | a wish that the worker (or child) leave | for the next attempt       | `queued`, and the attempt not counted    |
 | the loss of the lease                   | for the next attempt       | not ours any more                        |
@@ -23,14 +24,28 @@ from typing import TypeVar
 import structlog
 
 from jobs.errors import JobNotFound, LeaseLost, NotClaimable, StoreUnavailable
-from jobs.schema import EventKind, Failure, Job, Result, Status
+from jobs.schema import EventKind, Failure, FitPoint, Job, Result, Status
+from jobs.searches import Searches
 from jobs.store import Claim, JobStore
+from jobs.tuning import AnyJob, TrialJob, TrialResult
 from storage import Storage, StorageError, Uri
 from worker.fit_state import forget, state_folder
 from worker.lease import Lease
-from worker.messages import Failed, Fitted, MayCommit, Measured, Pretrained, Progressed, Succeeded, Work
+from worker.messages import (
+    AnyWork,
+    Failed,
+    Fitted,
+    MayCommit,
+    Measured,
+    Pretrained,
+    Progressed,
+    Succeeded,
+    TrialWork,
+    Work,
+)
 from worker.output import Output
 from worker.process import Child, Exited
+from worker.pruning import Pruning
 from worker.settings import WorkerSettings
 
 POLL_SECONDS = 0.1
@@ -45,13 +60,21 @@ class Stop(Enum):
 
     LOST = "lost"
     CANCELLED = "cancelled"
+    PRUNED = "pruned"
     LEAVING = "leaving"
 
 
 Ending = Succeeded | Failed | Exited | Stop
 
 
-def work_on(job_id: str, settings: WorkerSettings, store: JobStore, storage: Storage, leaving: threading.Event) -> None:
+def attempt(
+    job_id: str,
+    settings: WorkerSettings,
+    store: JobStore,
+    searches: Searches,
+    storage: Storage,
+    leaving: threading.Event,
+) -> None:
     """Claims the job and works on it until the attempt has ended; does nothing where it can't be claimed."""
     try:
         claim = store.claim(job_id, f"{platform.node()}:{os.getpid()}")
@@ -60,14 +83,16 @@ def work_on(job_id: str, settings: WorkerSettings, store: JobStore, storage: Sto
         with suppress(JobNotFound):
             _remove_remains(store.get(job_id), storage, settings)
         return
-    Attempt(claim, settings, store, storage, leaving).run()
+    pruning = Pruning(claim.job, store, searches) if isinstance(claim.job, TrialJob) else None
+    Attempt(claim, settings, store, storage, leaving, pruning).run()
 
 
-def _remove_remains(job: Job, storage: Storage, settings: WorkerSettings) -> None:
+def _remove_remains(job: AnyJob, storage: Storage, settings: WorkerSettings) -> None:
     """What a job left that ended while no worker held it: cancelled between two attempts, or out of them."""
     if job.attempt and job.status in (Status.FAILED, Status.CANCELLED):
         with _only_logged(job.id):
-            Output(storage, Uri.parse(job.request.output), job.id).remove()
+            if isinstance(job, Job):
+                Output(storage, Uri.parse(job.request.output), job.id).remove()
             forget(storage, state_folder(settings.state_uri, job.id))
 
 
@@ -84,21 +109,30 @@ class Attempt:
     """The attempt that `claim` is for."""
 
     def __init__(
-        self, claim: Claim, settings: WorkerSettings, store: JobStore, storage: Storage, leaving: threading.Event
+        self,
+        claim: Claim,
+        settings: WorkerSettings,
+        store: JobStore,
+        storage: Storage,
+        leaving: threading.Event,
+        pruning: Pruning | None,
     ) -> None:
         self._job = claim.job
         self._number = claim.attempt
         self._settings = settings
         self._store = store
         self._storage = storage
-        self._output = Output(storage, Uri.parse(claim.job.request.output), claim.job.id)
+        # A trial leaves nothing but its losses.
+        growth = claim.job if isinstance(claim.job, Job) else None
+        self._output = Output(storage, Uri.parse(growth.request.output), growth.id) if growth else None
+        self._pruning = pruning
         self._leaving = leaving
         self._lease = Lease(store, claim.job.id, claim.attempt, settings.lease_renew_seconds)
         self._log = log.bind(job=claim.job.id, attempt=claim.attempt)
 
     def run(self) -> None:
         """Returns when the record tells how the attempt ended, or belongs to another one."""
-        self._log.info("The attempt begins", output=str(self._output.uri))
+        self._log.info("The attempt begins", output=str(self._output.uri) if self._output else None)
         with self._lease:
             try:
                 self._record(self._work())
@@ -108,7 +142,9 @@ class Attempt:
                 self._log.error("How the attempt ended is not on record; another one will find out", reason=str(error))
 
     def _work(self) -> Ending:
-        child = Child(Work(job_id=self._job.id, attempt=self._number, request=self._job.request, plan=self._job.plan))
+        if isinstance(self._job, TrialJob) and self._job.pruned:
+            return Stop.PRUNED
+        child = Child(self._told())
         grace_seconds = 0.0
         try:
             ending = self._follow(child)
@@ -118,6 +154,13 @@ class Attempt:
         finally:
             child.stop(grace_seconds)
 
+    def _told(self) -> AnyWork:
+        match self._job:
+            case TrialJob(id=job_id, request=request):
+                return TrialWork(job_id=job_id, attempt=self._number, request=request)
+            case Job(id=job_id, request=request, plan=plan):
+                return Work(job_id=job_id, attempt=self._number, request=request, plan=plan)
+
     def _follow(self, child: Child) -> Ending:
         while (stop := self._stop()) is None:
             match message := child.next(POLL_SECONDS):
@@ -125,9 +168,18 @@ class Attempt:
                     return message
                 case MayCommit():
                     self._let_commit(child)
+                case Pretrained(point=point) if self._pruning is not None and point.held_out_loss is not None:
+                    if self._report(self._pruning, point):
+                        return Stop.PRUNED
                 case Progressed() | Pretrained() | Measured() | Fitted():
                     self._relay(message)
         return stop
+
+    def _report(self, pruning: Pruning, point: FitPoint) -> bool:
+        """Puts a trial's loss on record; whether it is to end early because of it."""
+        pruned, entries = self._insist(lambda: pruning.judged(point))
+        self._insist(lambda: self._store.report(self._job.id, self._number, point, pruned=pruned, entries=entries))
+        return pruned
 
     def _stop(self) -> Stop | None:
         if self._lease.lost:
@@ -167,6 +219,9 @@ class Attempt:
                 self._try_again_later(ending.failure)
             case Failed():
                 self._end(ending.failure)
+            case Stop.PRUNED:
+                assert self._pruning is not None
+                self._keep_result(self._insist(self._pruning.result))
             case Stop.CANCELLED:
                 self._end(None)
             case Stop.LEAVING | Exited(stopped=True):
@@ -175,7 +230,7 @@ class Attempt:
                 self._remove_output()
                 self._release(f"The process that did the work {ending}.", counts=True)
 
-    def _keep_result(self, result: Result) -> None:
+    def _keep_result(self, result: Result | TrialResult) -> None:
         # First, because nothing looks after what a job that has ended has left; its output is whole by now.
         self._forget_state()
         self._finish(result)
@@ -185,7 +240,7 @@ class Attempt:
         self._forget_state()
         self._finish(failure)
 
-    def _finish(self, outcome: Result | Failure | None) -> None:
+    def _finish(self, outcome: Result | TrialResult | Failure | None) -> None:
         job = self._insist(lambda: self._store.finish(self._job.id, self._number, outcome))
         self._log.info("The job has ended", status=job.status, error=job.error and job.error.detail)
 
@@ -205,6 +260,8 @@ class Attempt:
         _remove_remains(job, self._storage, self._settings)
 
     def _remove_output(self) -> None:
+        if self._output is None:
+            return
         with _only_logged(self._job.id):
             self._output.remove()
             self._output.abort_uploads()

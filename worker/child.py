@@ -14,11 +14,14 @@ from typing import BinaryIO, NoReturn
 import structlog
 from pydantic import BaseModel
 
-from jobs.schema import Candidate, FitPoint, Stage
+from jobs.schema import Candidate, FitPoint, Result, Stage
+from jobs.tuning import TrialResult
 from worker.logs import configure_logs
 from worker.messages import (
     GO,
     STOPPED_EXIT_CODE,
+    WORK,
+    AnyWork,
     Failed,
     Fitted,
     MayCommit,
@@ -26,7 +29,7 @@ from worker.messages import (
     Pretrained,
     Progressed,
     Succeeded,
-    Work,
+    TrialWork,
 )
 from worker.origins import die_with_parent, take_standard_output
 from worker.settings import WorkerSettings, open_storage
@@ -96,19 +99,28 @@ def main() -> None:
     settings = WorkerSettings()
     configure_logs(settings.log_format)
     told = take_standard_output()
-    work = Work.model_validate_json(sys.stdin.buffer.readline())
+    work = WORK.validate_json(sys.stdin.buffer.readline())
     worker = Worker(told)
     structlog.contextvars.bind_contextvars(job=work.job_id, attempt=work.attempt)
     worker.tell(_ending(work, settings, worker))
 
 
-def _ending(work: Work, settings: WorkerSettings, worker: Worker) -> Succeeded | Failed:
+def _ending(work: AnyWork, settings: WorkerSettings, worker: Worker) -> Succeeded | Failed:
     # Late, because torch takes seconds to import and the worker waits to hand over the work.
     from worker.failures import concluded
+
+    outcome = concluded(lambda: _result(work, settings, worker))
+    return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
+
+
+def _result(work: AnyWork, settings: WorkerSettings, worker: Worker) -> Result | TrialResult:
+    if isinstance(work, TrialWork):
+        from worker.trial import run_trial
+
+        return run_trial(work, open_storage(settings), settings, worker)
     from worker.run import run_job
 
-    outcome = concluded(lambda: run_job(work, open_storage(settings), settings, worker))
-    return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
+    return run_job(work, open_storage(settings), settings, worker)
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:

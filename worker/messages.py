@@ -1,7 +1,8 @@
 """What the worker and the child that does its work say to each other: one JSON object a line.
 
-The child's standard input takes a `Work` and, later, one `GO` for each commit it asks for; its end means that the
-worker is gone. On its standard output the child tells how it gets on and, as its last word, how it ended.
+The child's standard input takes a `Work` or a `TrialWork` and, later, one `GO` for each commit it asks for; its end
+means that the worker is gone. On its standard output the child tells how it gets on and, as its last word, how it
+ended.
 """
 
 from typing import Annotated, Literal
@@ -9,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from jobs.schema import Candidate, Failure, FitPoint, FitReport, GrowthRequest, Plan, Result, Stage
+from jobs.tuning import TrialRequest, TrialResult
 
 GO = b"go\n"
 STOPPED_EXIT_CODE = 143
@@ -16,13 +18,23 @@ STOPPED_EXIT_CODE = 143
 
 
 class Work(BaseModel):
-    """One attempt at a job."""
+    """One attempt at a growth."""
 
+    kind: Literal["grow"] = "grow"
     job_id: str
     attempt: int
     request: GrowthRequest
     plan: Plan | None
     """As the service made it; None where there was no service."""
+
+
+class TrialWork(BaseModel):
+    """One attempt at a trial."""
+
+    kind: Literal["trial"] = "trial"
+    job_id: str
+    attempt: int
+    request: TrialRequest
 
 
 class Progressed(BaseModel):
@@ -61,7 +73,7 @@ class MayCommit(BaseModel):
 
 class Succeeded(BaseModel):
     kind: Literal["succeeded"] = "succeeded"
-    result: Result
+    result: Result | TrialResult
 
 
 class Failed(BaseModel):
@@ -75,5 +87,7 @@ Message = Annotated[
     Progressed | Pretrained | Measured | Fitted | MayCommit | Succeeded | Failed, Field(discriminator="kind")
 ]
 FitMessage = Annotated[Fitted | FitEnded | Failed, Field(discriminator="kind")]
+AnyWork = Annotated[Work | TrialWork, Field(discriminator="kind")]
 FIT_MESSAGE: TypeAdapter[FitMessage] = TypeAdapter(FitMessage)
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+WORK: TypeAdapter[AnyWork] = TypeAdapter(AnyWork)

@@ -86,6 +86,13 @@ class Pretraining:
 
         Raises TrainingDiverged, StorageError, and what `on_point` raises to stop.
         """
+        self._write(ready.module, self._trained(ready, on_point, checkpoint_seconds))
+
+    def measured(self, ready: Ready, on_point: Callable[[FitPoint], None], checkpoint_seconds: float) -> list[FitPoint]:
+        """The held-out losses of the same training, which leaves nothing but where it stands. Raises as `train`."""
+        return [_told(point) for point in self._trained(ready, on_point, checkpoint_seconds)]
+
+    def _trained(self, ready: Ready, on_point: Callable[[FitPoint], None], checkpoint_seconds: float) -> list[Point]:
         asked = self._source.pretrain
         options = TrainingOptions(**asked.model_dump(exclude={"batch_size"}))
         training = Training(
@@ -93,7 +100,7 @@ class Pretraining:
         )
         self._resume(training)
         training.run(lambda point: on_point(_checked(point)), self._save, checkpoint_seconds)
-        self._write(ready.module, training.curve)
+        return training.curve
 
     @cached_property
     def _planned(self) -> SourceCheckpoint:

@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 
-from worker.messages import GO, MESSAGE, STOPPED_EXIT_CODE, Message, Work
+from worker.messages import GO, MESSAGE, STOPPED_EXIT_CODE, AnyWork, Message
 
 STANDARD_ERROR = 2
 # glibc gives each thread an arena, and what one has freed no other uses: blocks of rows would add up to gigabytes.
@@ -36,7 +36,7 @@ class Exited:
 class Child:
     """`python -m worker.child` at work, in a process group of its own."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: AnyWork) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "worker.child"],
             stdin=subprocess.PIPE,

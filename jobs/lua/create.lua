@@ -1,6 +1,7 @@
 -- Idempotency key, output, record, indexes and outbox in one step, or none of it.
 -- KEYS[15]: the idempotency key; KEYS[16...]: the indexes that never change.
--- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, output, the record's pairs.
+-- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, output or '', the record's
+-- pairs.
 local IDEMPOTENCY = KEYS[15]
 local fingerprint, remember_seconds, publish_seconds, output = unpack(ARGV, 2, 5)
 
@@ -31,14 +32,17 @@ if known then
   return {'known', known_id}
 end
 
-local reserved = overlapping(output)
-if reserved then
-  return {'reserved', string.match(reserved, '^(.*) (.*)$')}
+if output ~= '' then
+  local reserved = overlapping(output)
+  if reserved then
+    return {'reserved', string.match(reserved, '^(.*) (.*)$')}
+  end
+  redis.call('HSET', RECORD, 'output', output)
+  redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
 end
 
-redis.call('HSET', RECORD, 'output', output, unpack(ARGV, 6))
+redis.call('HSET', RECORD, unpack(ARGV, 6))
 redis.call('SET', IDEMPOTENCY, fingerprint .. ' ' .. ID, 'EX', remember_seconds)
-redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
 for index = 16, #KEYS do
   redis.call('ZADD', KEYS[index], 0, ID)
 end

@@ -1,11 +1,21 @@
--- KEYS[15...]: the indexes that never change.
-local status = field('status')
-if not status then
+-- KEYS[15...]: the indexes that never change. A search's trials go with it.
+if not field('status') then
   return {'not_found'}
 end
-redis.call('DEL', RECORD, EVENTS)
+local ids = redis.call('ZRANGE', key_of('trials', ID), 0, -1)
+for _, trial in ipairs(ids) do
+  turn_to(trial)
+  if not TERMINAL[field('status')] then -- with a worker that takes its time to stop
+    return {'held'}
+  end
+end
+ids[#ids + 1] = ARGV[1]
+for _, id in ipairs(ids) do
+  turn_to(id)
+  redis.call('ZREM', BY_STATUS[field('status')], ID)
+  redis.call('DEL', RECORD, EVENTS, key_of('curve', ID), key_of('trials', ID))
+end
 redis.call('ZREM', ENDED, ID)
-redis.call('ZREM', BY_STATUS[status], ID)
 for index = 15, #KEYS do
   redis.call('ZREM', KEYS[index], ID)
 end

@@ -15,7 +15,7 @@ from service.submission import plan_request, submit
 router = APIRouter(tags=["growth"], route_class=ProtectedRoute)
 
 _REFUSALS = declared(401, 403, 409, 413, 422, 500, 503)
-_HEADERS: dict[str, Any] = {
+HEADERS: dict[str, Any] = {
     "Location": {"description": "Path of the job.", "schema": {"type": "string"}},
     "Idempotency-Replayed": {
         "description": "`true` where the key had made this job before.",
@@ -35,7 +35,7 @@ IdempotencyKey = Annotated[
 @router.post(
     "/grow",
     status_code=status.HTTP_202_ACCEPTED,
-    responses={**_REFUSALS, 202: {"description": "The job is on record and will be run.", "headers": _HEADERS}},
+    responses={**_REFUSALS, 202: {"description": "The job is on record and will be run.", "headers": HEADERS}},
 )
 def submit_growth(
     body: GrowthRequest,

@@ -12,9 +12,11 @@ from pydantic import AwareDatetime, BeforeValidator, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
 from jobs.errors import JobNotFound
+from jobs.keys import Kind
 from jobs.listing import Filter
 from jobs.record import EVENT_ID, JOB_ID
-from jobs.schema import MAX_LABELS, EventPage, Job, JobPage, Status
+from jobs.schema import MAX_LABELS, EventPage, Status
+from jobs.tuning import AnyJob, JobPage
 from service import event_stream
 from service.auth import Caller, CurrentCaller, ProtectedRoute
 from service.etags import etag, matches
@@ -49,7 +51,7 @@ IfNoneMatch = Annotated[str | LeftOut, Header(alias="If-None-Match", description
 _ETAG: dict[str, Any] = {"ETag": {"description": "Of this state of the job.", "schema": {"type": "string"}}}
 
 
-def _owned(parts: Parts, caller: Caller, job_id: str) -> Job:
+def _owned(parts: Parts, caller: Caller, job_id: str) -> AnyJob:
     job = parts.store.get(job_id)
     if job.owner != caller.name:
         raise JobNotFound(job_id)
@@ -66,6 +68,9 @@ def list_jobs(
     caller: CurrentCaller,
     parts: SharedParts,
     status: Annotated[Status | LeftOut, Query()] = None,
+    kind: Annotated[
+        Kind | LeftOut, Query(description="Growths or searches; trials are told with their search.")
+    ] = None,
     method: Annotated[str | LeftOut, Query(max_length=40)] = None,
     label: Annotated[
         list[Annotated[str, StringConstraints(pattern=LABEL_PATTERN)]],
@@ -83,6 +88,7 @@ def list_jobs(
     where = Filter(
         owner=caller.name,
         status=status,
+        kind=kind,
         method=method,
         labels=tuple(_pair(given) for given in label),
         created_from=created_from,
@@ -93,7 +99,7 @@ def list_jobs(
 
 @router.get(
     "/{job_id}",
-    response_model=Job,
+    response_model=AnyJob,
     responses={
         **declared(401, 403, 404, 422, 500, 503),
         200: {"headers": _ETAG},
@@ -114,7 +120,7 @@ async def read_job(
             description="Seconds to wait for a change, from the state in If-None-Match or else the present one.",
         ),
     ] = 0,
-) -> Job | Response:
+) -> AnyJob | Response:
     """One job; with `wait`, once it changes, ends, or time is up."""
     job = await asyncio.to_thread(_owned, parts, caller, job_id)
     if wait:
@@ -127,8 +133,8 @@ async def read_job(
 
 
 @router.post("/{job_id}/cancel", responses=declared(401, 403, 404, 422, 500, 503))
-def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> Job:
-    """End a queued job, ask a running one to stop, leave an ended one as it is."""
+def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> AnyJob:
+    """End a queued job, ask a running one to stop, leave an ended one as it is; a search together with its trials."""
     _owned(parts, caller, job_id)
     return parts.store.request_cancel(job_id)
 

@@ -229,7 +229,7 @@ def _work(store: JobStore, output: str) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for job in store.list_jobs().jobs:
-            if job.request.output == output:
+            if isinstance(job, Job) and job.request.output == output:
                 store.finish(job.id, store.claim(job.id, "worker").attempt, RESULT)
                 return
         time.sleep(0.05)

@@ -69,8 +69,14 @@ def _requests() -> Iterator[dict[str, Any]]:
 
 def _only_job(url: str, output: str) -> Job:
     with GrowClient(url) as grow:
-        (job,) = [job for job in grow.jobs() if job.request.output.endswith(output)]
-        return grow.wait(job.id, PATIENCE_SECONDS, check=True)
+        (job,) = [job for job in grow.jobs() if isinstance(job, Job) and job.request.output.endswith(output)]
+        return _ended(grow, job)
+
+
+def _ended(grow: GrowClient, job: Job) -> Job:
+    ended = grow.wait(job.id, PATIENCE_SECONDS, check=True)
+    assert isinstance(ended, Job)
+    return ended
 
 
 def _is_exact(job: Job) -> bool:
@@ -118,7 +124,7 @@ def test_training_that_goes_on_after_growth(run: Callable[..., str], placed: Cal
     (request,) = blocks("docs/optimizer-state.md", "json")
     run(sys.executable, "-c", save)
     with GrowClient(url) as grow:
-        job = grow.wait(grow.submit(json.loads(placed(request))).id, PATIENCE_SECONDS, check=True)
+        job = _ended(grow, grow.submit(json.loads(placed(request))))
     assert _is_exact(job)
     assert (
         run(sys.executable, "-c", f"{load}\nprint({{float(s['step']) for s in optimizer.state.values()}})") == "{3.0}\n"
@@ -132,7 +138,7 @@ def test_operator_made_by_hand(
     run(sys.executable, "-c", make)
     request, _ = blocks("docs/operator-file.md", "json")
     with GrowClient(url) as grow:
-        job = grow.wait(grow.submit(json.loads(placed(request))).id, PATIENCE_SECONDS, check=True)
+        job = _ended(grow, grow.submit(json.loads(placed(request))))
     assert _is_exact(job)
     grown: Any = AutoModelForCausalLM.from_pretrained(models / "wide")
     assert grown.config.intermediate_size == 512
