@@ -181,7 +181,7 @@ def _check_usable(train: Pretraining, name: Name, value: float) -> None:
             raise ValueError(f"search_space.{name} reaches {value:g}; it must lie above 0 and below 10")
         return
     try:
-        Pretraining.model_validate({**train.model_dump(), name: value})
+        Pretraining.model_validate({**train.model_dump(), name: int(value) if name in WHOLE else value})
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Input ").lower()
         raise ValueError(f"search_space.{name} reaches {value:g}; it {said}") from None

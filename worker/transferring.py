@@ -1,5 +1,6 @@
 """The end of a search: what was found on the proxy, as it holds for each tensor of the target."""
 
+import json
 from collections.abc import Mapping
 
 from pydantic import JsonValue, TypeAdapter
@@ -23,4 +24,5 @@ def transferred(best: Untrained, target: Mapping[str, object]) -> dict[str, Json
     grown = grown.replaced(grown.sizes, **{key: base.initializer_range})
     train = best.pretrain
     found = Hyperparameters(train.learning_rate, train.weight_decay, (train.beta1, train.beta2))
-    return _PLAN.validate_python(transfer(base, grown, undecayed=UNDECAYED).to_json(found))
+    # As the file would hold it: a list where the plan has a tuple.
+    return _PLAN.validate_json(json.dumps(transfer(base, grown, undecayed=UNDECAYED).to_json(found)))
