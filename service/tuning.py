@@ -1,12 +1,15 @@
 """From a request for a search to its plan and its job: every check that needs no weights, cheapest first."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 
 import structlog
 
 from growth.config import MAX_CONFIG_BYTES, ModelConfig
-from growth.errors import GrowthError
+from growth.errors import GrowthError, ImpossibleProxy
+from growth.mutransfer import transfer
 from growth.plan import model_size
 from growth.proxy import check_proxy, derive_proxy
 from growth.source import SourceCheckpoint
@@ -58,8 +61,12 @@ def _places(request: TuneRequest, storage: Storage) -> dict[str, Place]:
 
 def _plan(places: dict[str, Place], storage: Storage, request: TuneRequest) -> TunePlan:
     trials = _budget(request)
-    target = _trainable(_target(places, storage, request), "/target")
+    with _about("/target"):
+        target = untrained_source(_target(places, storage, request).raw)
     proxy = _proxy(request, target.config)
+    with _about("/proxy"):
+        # What the end of the search would fail for.
+        transfer(proxy.config, target.config)
     _check_corpus(request, proxy.config)
     check_data_exists(places, storage)
     per_trial = flops(
@@ -117,9 +124,13 @@ def _target(places: dict[str, Place], storage: Storage, request: TuneRequest) ->
     return ModelConfig.parse(found)
 
 
-def _trainable(config: ModelConfig, field: str) -> SourceCheckpoint:
+@contextmanager
+def _about(field: str) -> Iterator[None]:
+    """Names the field of the request whose config can't be used."""
     try:
-        return untrained_source(config.raw)
+        yield
+    except ImpossibleProxy:
+        raise
     except GrowthError as error:
         error.field = field
         raise
@@ -127,11 +138,13 @@ def _trainable(config: ModelConfig, field: str) -> SourceCheckpoint:
 
 def _proxy(request: TuneRequest, target: ModelConfig) -> SourceCheckpoint:
     asked = request.proxy
-    if isinstance(asked, GivenProxy):
+    if not isinstance(asked, GivenProxy):
+        with _about("/proxy"):
+            return untrained_source(derive_proxy(target, asked.width_ratio, asked.num_hidden_layers).raw)
+    with _about("/proxy/config"):
         config = ModelConfig.from_dict(asked.config)
         check_proxy(config, target)
-        return _trainable(config, "/proxy/config")
-    return _trainable(derive_proxy(target, asked.width_ratio, asked.num_hidden_layers), "/proxy")
+        return untrained_source(config.raw)
 
 
 def _check_corpus(request: TuneRequest, proxy: ModelConfig) -> None:
