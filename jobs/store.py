@@ -88,6 +88,20 @@ class JobStore:
             return self.get(rest[0]), rest[0] != job_id
         return _job(rest[0]), False
 
+    def made_by(self, request: GrowthRequest, owner: str, idempotency_key: str) -> Job | None:
+        """The job that the key made before, which a replay is answered with though its output exists by now.
+
+        Only looks; `create` decides. Raises IdempotencyConflict.
+        """
+        with reaching_redis():
+            known: Any = self._client.get(self.keys.idempotency(owner, idempotency_key))
+        if known is None:
+            return None
+        fingerprint, _, job_id = known.partition(" ")
+        if fingerprint != record.fingerprint(request):
+            raise IdempotencyConflict(idempotency_key)
+        return self.get(job_id)
+
     def request_cancel(self, job_id: str) -> Job:
         """Ends a queued job, asks the worker of a running one to stop, leaves an ended one. Raises JobNotFound."""
         outcome, *rest = self._on_job("cancel", job_id)
