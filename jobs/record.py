@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -53,12 +53,15 @@ def folder(output: str) -> str:
     return output if output.endswith("/") else output + "/"
 
 
-def new_fields(request: GrowthRequest, plan: Plan, owner: str, created_microseconds: int) -> list[str]:
-    """Names and values in turn, of a record that nothing has happened to yet."""
+def new_fields(
+    request: GrowthRequest, plan: Plan, owner: str, created_microseconds: int, indexes: Sequence[str]
+) -> list[str]:
+    """Names and values in turn, of a record that nothing has happened to yet; `indexes` are for `lua/job.lua`."""
     fields = {
         "request": request.model_dump_json(),
         "plan": plan.model_dump_json(),
         "owner": owner,
+        "indexes": json.dumps(indexes),
         "created_at": str(created_microseconds),
         "attempt": "0",
         "uncounted": "0",

@@ -25,8 +25,8 @@ from jobs.settings import SharedSettings
 
 PUBLISH_GRACE_SECONDS = 2
 """Who takes a job out of the outbox has this long to publish it before it is another's turn."""
-SCANNED = 10_000
-"""Records that one page looks at, at most: a page may be short and still have a next one."""
+MOST_SEEKS = 1_000
+"""Of a page with several labels: it may be short and still have a next one."""
 SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -65,10 +65,7 @@ class JobStore:
         job_id = record.new_id(created)
         # Without a key the job's own id is the key, so that a repeated sending finds what the first one made.
         key = idempotency_key or job_id
-        keys = [
-            self.keys.idempotency(owner, key),
-            *self.keys.fixed_indexes(owner, request.method.name, request.labels),
-        ]
+        indexes = self.keys.fixed_indexes(owner, request.method.name, request.labels)
         outcome, *rest = self._on_job(
             "create",
             job_id,
@@ -76,8 +73,8 @@ class JobStore:
             self._settings.idempotency_seconds,
             PUBLISH_GRACE_SECONDS,
             record.folder(request.output),
-            *record.new_fields(request, plan, owner, created),
-            more_keys=keys,
+            *record.new_fields(request, plan, owner, created, indexes),
+            more_keys=[self.keys.idempotency(owner, key)],
         )
         if outcome == "conflict":
             raise IdempotencyConflict(key)
@@ -121,7 +118,7 @@ class JobStore:
     def list_jobs(self, where: Filter = EVERY_JOB, *, cursor: str | None = None, limit: int = 50) -> JobPage:
         """Newest first. Raises InvalidCursor."""
         bounds = where.bounds(cursor)
-        ids, next_cursor = self._scripts.on_many("page", where.indexes(self.keys), [*bounds, limit, SCANNED])
+        ids, next_cursor = self._scripts.on_many("page", where.indexes(self.keys), [*bounds, limit, MOST_SEEKS])
         return JobPage(jobs=self._read(ids), next_cursor=next_cursor or None)
 
     def events(self, job_id: str, after: str | None = None, limit: int = 1000) -> EventPage:
@@ -238,11 +235,10 @@ class JobStore:
         before = self.now() - kept_seconds * 1_000_000
         with reaching_redis():
             ids: Any = self._client.zrangebyscore(self.keys.ended, "-inf", before, start=0, num=limit)
-        return sum(map(self._forget, self._read(ids)))
+        return sum(map(self._forget, ids))
 
-    def _forget(self, job: Job) -> bool:
-        indexes = self.keys.fixed_indexes(job.owner, job.request.method.name, job.request.labels)
-        outcome, *_ = self._on_job("forget", job.id, more_keys=indexes)
+    def _forget(self, job_id: str) -> bool:
+        outcome, *_ = self._on_job("forget", job_id)
         return bool(outcome == "ok")
 
     # For operators

@@ -1,7 +1,7 @@
 -- Idempotency key, output, record, indexes and outbox in one step, or none of it.
--- KEYS[15]: the idempotency key; KEYS[16...]: the indexes that never change.
+-- KEYS[10]: the idempotency key.
 -- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, output, the record's pairs.
-local IDEMPOTENCY = KEYS[15]
+local IDEMPOTENCY = KEYS[10]
 local fingerprint, remember_seconds, publish_seconds, output = unpack(ARGV, 2, 5)
 
 -- Members are "folder/ id": in byte order an output stands directly before whatever lies inside of it.
@@ -39,8 +39,8 @@ end
 redis.call('HSET', RECORD, 'output', output, unpack(ARGV, 6))
 redis.call('SET', IDEMPOTENCY, fingerprint .. ' ' .. ID, 'EX', remember_seconds)
 redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
-for index = 16, #KEYS do
-  redis.call('ZADD', KEYS[index], 0, ID)
+for _, index in ipairs(indexes()) do
+  redis.call('ZADD', index, 0, ID)
 end
 move('queued', {}, now() + publish_seconds * 1000000)
 return {'ok', record()}

@@ -1,8 +1,5 @@
 -- Prepended to every script about one job. KEYS and ARGV[1] are what Keys.of_job in keys.py lists.
 local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED = unpack(KEYS, 1, 9)
-local BY_STATUS = {
-  queued = KEYS[10], running = KEYS[11], succeeded = KEYS[12], failed = KEYS[13], cancelled = KEYS[14],
-}
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
 local ID = ARGV[1]
 local EVENTS_KEPT = 10000
@@ -31,6 +28,11 @@ local function change(fields, kind, data)
   tell(kind, data)
 end
 
+-- The listing indexes that the job is in all its life.
+local function indexes()
+  return cjson.decode(field('indexes'))
+end
+
 local enter = {}
 
 function enter.queued(time, publish_at)
@@ -54,13 +56,15 @@ enter.succeeded, enter.failed, enter.cancelled = enter_end, enter_end, enter_end
 -- The only way from one status to another: keeps record, indexes and events in step.
 local function move(to, event, publish_at)
   local from = field('status')
-  if from then
-    redis.call('ZREM', BY_STATUS[from], ID)
+  for _, index in ipairs(indexes()) do
+    if from then
+      redis.call('ZREM', index .. ':' .. from, ID)
+    end
+    redis.call('ZADD', index .. ':' .. to, 0, ID)
   end
   for _, key in ipairs({OUTBOX, PUBLISHED, WAITING, LEASES}) do
     redis.call('ZREM', key, ID)
   end
-  redis.call('ZADD', BY_STATUS[to], 0, ID)
   enter[to](now(), publish_at)
   event.status = to
   change({status = to}, 'status', event)
