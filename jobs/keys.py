@@ -9,9 +9,10 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | changes                      | pubsub | ids of jobs as they change; wakes readers, never the truth             |
 | outbox                       | zset   | needs a message: queued, or cancelled with remains; score: when due    |
 | published                    | zset   | queued, has one; score: since when                                     |
-| waiting                      | zset   | queued; score: since when, so the rank is the queue position           |
+| waiting                      | zset   | queued; score: priority, since when, so the rank is the queue position |
 | leases                       | zset   | running; score: when the lease ends                                    |
 | outputs                      | zset   | "<output>/ <id>" of every live job, in byte order; released at its end |
+| pace                         | string | seconds that a job runs: a mean in which the latest weighs most        |
 | ended                        | zset   | succeeded, failed, cancelled; score: since when                        |
 | jobs:all                     | zset   | listing indexes: ids sort by creation, so every score is 0             |
 | jobs:<sha256>                | zset   | those of an owner, of one method or any, with one label or any         |
@@ -42,6 +43,7 @@ class Keys:
         self.leases = self._key("leases")
         self.outputs = self._key("outputs")
         self.ended = self._key("ended")
+        self.pace = self._key("pace")
         self.all = self._key("jobs", "all")
         self.broker_prefix = self._key("celery", "")
 
@@ -72,13 +74,13 @@ class Keys:
 
     def of_job(self, job_id: str) -> list[str]:
         """What `lua/job.lua` unpacks, in its order."""
-        shared = [self.changes, self.outbox, self.published, self.waiting, self.leases, self.outputs, self.ended]
-        return [self.job(job_id), self.events(job_id), *shared]
+        sets = [self.outbox, self.published, self.waiting, self.leases, self.outputs, self.ended]
+        return [self.job(job_id), self.events(job_id), self.changes, *sets, self.pace]
 
     def _key(self, *parts: str) -> str:
         return ":".join((self.namespace, *parts))
 
 
 def _hashed(*parts: object) -> str:
-    """Free text of any length, and no two lists of it the same."""
-    return sha256(json.dumps(parts).encode()).hexdigest()
+    """Short, of free text of any length, and for no two lists of it the same."""
+    return sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import redis
 from pydantic import BaseModel, JsonValue
@@ -19,7 +19,19 @@ from jobs import record
 from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, OutputReserved
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
-from jobs.schema import EventKind, EventPage, Failure, GrowthRequest, Job, JobPage, Plan, Result, Stage, Status
+from jobs.schema import (
+    EventKind,
+    EventPage,
+    Failure,
+    GrowthRequest,
+    Job,
+    JobPage,
+    Plan,
+    Priority,
+    Result,
+    Stage,
+    Status,
+)
 from jobs.scripts import Scripts, connect, reaching_redis
 from jobs.settings import SharedSettings
 
@@ -214,6 +226,12 @@ class JobStore:
         """Queued jobs to publish now; each stays in the outbox until `mark_published`."""
         return self._scripts.on_many("take_due", [self.keys.outbox], [limit, PUBLISH_GRACE_SECONDS])
 
+    def priority(self, job_id: str) -> Priority:
+        """Of a job whose record is gone, which its message will find out, the normal one."""
+        with reaching_redis():
+            priority: Any = self._client.hget(self.keys.job(job_id), "priority")
+        return cast(Priority, priority or "normal")
+
     def mark_published(self, job_id: str) -> None:
         """A message for the job is in the broker."""
         self._on_job("published", job_id)
@@ -279,15 +297,20 @@ class JobStore:
             for job_id in job_ids:
                 pipeline.hgetall(self.keys.job(job_id))
                 pipeline.zrank(self.keys.waiting, job_id)
-            replies = iter(pipeline.execute())
-        found = zip(job_ids, replies, replies, strict=True)
-        return [record.to_job(job_id, fields, position) for job_id, fields, position in found if fields]
+            pipeline.zcard(self.keys.leases)
+            pipeline.get(self.keys.pace)
+            *replies, running, pace = pipeline.execute()
+        return [
+            record.to_job(job_id, fields, record.Queue.of_replies(position, running, pace))
+            for job_id, fields, position in zip(job_ids, replies[::2], replies[1::2], strict=True)
+            if fields
+        ]
 
 
 def _job(reply: list[Any]) -> Job:
     """From what `record()` in `lua/job.lua` returns."""
-    job_id, flat, queue_position = reply
-    return record.to_job(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), queue_position)
+    job_id, flat, *queue = reply
+    return record.to_job(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), record.Queue.of_replies(*queue))
 
 
 def _json(model: BaseModel) -> str:

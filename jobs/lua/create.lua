@@ -1,7 +1,7 @@
 -- Idempotency key, output, record, indexes and outbox in one step, or none of it.
--- KEYS[10]: the idempotency key.
+-- KEYS[11]: the idempotency key.
 -- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, output, the record's pairs.
-local IDEMPOTENCY = KEYS[10]
+local IDEMPOTENCY = KEYS[11]
 local fingerprint, remember_seconds, publish_seconds, output = unpack(ARGV, 2, 5)
 
 -- Members are "folder/ id": in byte order an output stands directly before whatever lies inside of it.

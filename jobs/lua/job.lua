@@ -1,16 +1,22 @@
 -- Prepended to every script about one job. KEYS and ARGV[1] are what Keys.of_job in keys.py lists.
-local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED = unpack(KEYS, 1, 9)
+local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE = unpack(KEYS, 1, 10)
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
 local ID = ARGV[1]
 local EVENTS_KEPT = 10000
+-- Apart by more than any time in microseconds until 2096, and still exact as a double.
+local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
+local LATEST_WEIGHS = 0.2
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
 end
 
--- What store.py reads a job from: its fields and, while it is queued, the number of jobs ahead of it.
+-- What store.py reads a job from: its fields; the jobs ahead of it while it is queued, those that run, and the pace.
 local function record()
-  return {ID, redis.call('HGETALL', RECORD), redis.call('ZRANK', WAITING, ID)}
+  return {
+    ID, redis.call('HGETALL', RECORD),
+    redis.call('ZRANK', WAITING, ID), redis.call('ZCARD', LEASES), redis.call('GET', PACE),
+  }
 end
 
 local function tell(kind, data)
@@ -36,7 +42,7 @@ end
 local enter = {}
 
 function enter.queued(time, publish_at)
-  redis.call('ZADD', WAITING, whole(time), ID)
+  redis.call('ZADD', WAITING, whole(time + AHEAD[field('priority')]), ID)
   redis.call('ZADD', OUTBOX, whole(publish_at or time), ID)
   redis.call('HDEL', RECORD, 'stage', 'claim')
   redis.call('HSET', RECORD, 'progress', '0.0')
@@ -82,6 +88,12 @@ local function lease_ended(lease_seconds)
   end
   local uptime = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
   return tonumber(uptime) >= tonumber(lease_seconds)
+end
+
+local function note_pace()
+  local seconds = (now() - field('claimed_at')) / 1000000
+  local mean = tonumber(redis.call('GET', PACE) or seconds)
+  redis.call('SET', PACE, mean + LATEST_WEIGHS * (seconds - mean))
 end
 
 local function lease(lease_seconds)
