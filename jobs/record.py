@@ -113,6 +113,8 @@ def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> Job:
         finished_at=moment(fields["finished_at"]) if "finished_at" in fields else None,
         queue_position=queue.position,
         expected_wait_seconds=queue.expected_wait_seconds(),
+        retry_of=fields.get("retry_of"),
+        retried_by=fields.get("retried_by"),
         version=int(fields["version"]),
     )
 

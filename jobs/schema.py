@@ -381,6 +381,10 @@ class Job(_Closed):
     expected_wait_seconds: int | None = None
     """While it is queued, about how long until it starts: the jobs up to this one, times how long jobs ran lately,
     shared out among as many workers as have a job now. Left out where none has, or none has ended yet."""
+    retry_of: str | None = None
+    """The job that this one was made to try again."""
+    retried_by: str | None = None
+    """The job that tries this one again."""
     version: int = 0
     """Grows with every change of the record; the ETag."""
 
@@ -398,6 +402,7 @@ class EventKind(StrEnum):
     CANDIDATE = "candidate"
     FIT = "fit"
     LOG = "log"
+    RETRIED = "retried"
 
 
 class Event(_Closed):

@@ -16,7 +16,7 @@ import redis
 from pydantic import BaseModel, JsonValue
 
 from jobs import record
-from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, OutputReserved
+from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, NotRetryable, OutputReserved
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
 from jobs.schema import (
@@ -67,32 +67,45 @@ class JobStore:
     # For whoever submits
 
     def create(
-        self, request: GrowthRequest, plan: Plan, owner: str, idempotency_key: str | None = None
+        self,
+        request: GrowthRequest,
+        plan: Plan,
+        owner: str,
+        idempotency_key: str | None = None,
+        *,
+        retry_of: str | None = None,
     ) -> tuple[Job, bool]:
         """A new queued job with its output reserved; or, and True, the job that the key made before.
 
-        Raises IdempotencyConflict, OutputReserved.
+        `retry_of` names a job that ended without a result, and is its own key, for good. Raises IdempotencyConflict,
+        OutputReserved, NotRetryable, JobNotFound.
         """
         created = self.now()
         job_id = record.new_id(created)
         # Without a key the job's own id is the key, so that a repeated sending finds what the first one made.
         key = idempotency_key or job_id
         indexes = self.keys.fixed_indexes(owner, request.method.name, request.labels)
+        former = [] if retry_of is None else [self.keys.job(retry_of), self.keys.events(retry_of)]
         outcome, *rest = self._on_job(
             "create",
             job_id,
             record.fingerprint(request),
             self._settings.idempotency_seconds,
             PUBLISH_GRACE_SECONDS,
+            retry_of or "",
             record.folder(request.output),
             *record.new_fields(request, plan, owner, created, indexes),
-            more_keys=[self.keys.idempotency(owner, key)],
+            more_keys=[self.keys.idempotency(owner, key), *former],
         )
         if outcome == "conflict":
             raise IdempotencyConflict(key)
         if outcome == "reserved":
             output, holder = rest
             raise OutputReserved(request.output, output, holder)
+        if retry_of is not None and outcome == "not_retryable":
+            if rest[0] is None:
+                raise JobNotFound(retry_of)
+            raise NotRetryable(retry_of, rest[0])
         if outcome == "known":
             return self.get(rest[0]), rest[0] != job_id
         return _job(rest[0]), False

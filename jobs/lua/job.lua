@@ -19,10 +19,14 @@ local function record()
   }
 end
 
+local function tell_of(id, record_key, events, kind, data)
+  redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*',
+    'kind', kind, 'attempt', redis.call('HGET', record_key, 'attempt'), 'data', cjson.encode(data))
+  redis.call('PUBLISH', CHANGES, id)
+end
+
 local function tell(kind, data)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*',
-    'kind', kind, 'attempt', field('attempt'), 'data', cjson.encode(data))
-  redis.call('PUBLISH', CHANGES, ID)
+  tell_of(ID, RECORD, EVENTS, kind, data)
 end
 
 -- A visible change: fields of the record, its version, and the event that tells of it.
