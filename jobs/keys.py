@@ -18,6 +18,7 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | jobs:<sha256>                | zset   | those of an owner, of one method or any, with one label or any         |
 | <a listing index>:<status>   | zset   | its jobs of one status                                                 |
 | idempotency:<sha256>         | string | "<fingerprint> <id>" of an owner's key; expires                        |
+| api_keys                     | hash   | what is known of each key, by its SHA-256 (`service/key_store.py`)     |
 | celery:...                   |        | kombu's own: the queue's messages (`queue.py`)                         |
 """
 
@@ -45,6 +46,7 @@ class Keys:
         self.ended = self._key("ended")
         self.pace = self._key("pace")
         self.all = self._key("jobs", "all")
+        self.api_keys = self._key("api_keys")
         self.broker_prefix = self._key("celery", "")
 
     def job(self, job_id: str) -> str:
