@@ -14,6 +14,7 @@ Scope = Literal["jobs:read", "jobs:write", "admin"]
 """Reading; submitting, cancelling and trying again as well; and all of that for the jobs of every owner."""
 Kind = Literal["source", "data", "tokenizer", "optimizer", "output"]
 KINDS: tuple[Kind, ...] = ("source", "data", "tokenizer", "optimizer", "output")
+SCOPES: tuple[Scope, ...] = ("jobs:read", "jobs:write", "admin")
 READ_AND_WRITE: tuple[Scope, ...] = ("jobs:read", "jobs:write")
 
 

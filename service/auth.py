@@ -1,4 +1,4 @@
-"""Who calls, and what they may do and name: an API key, or while there are none this machine's loopback.
+"""Who calls, and what they may do and name: an API key, a token, or while there are neither this machine's loopback.
 
 Every protected route checks before a byte of the body is parsed.
 """
@@ -18,10 +18,13 @@ from starlette.responses import Response
 from service.api_keys import KINDS, LOOPBACK_OWNER, ApiKey, Kind, Scope, hash_of
 from service.errors import NotLoopback, ScopeRequired, Unauthorized
 from service.keyring import Keyring
+from service.oidc import Tokens
 from service.settings import ServiceSettings
 from storage import Uri
 
 READS = frozenset({"GET", "HEAD"})
+DOTS_OF_A_TOKEN = 2
+"""A JWT has them; a key that `grow keys` made has none."""
 CREATES_NOTHING = frozenset({"/plan"})
 
 
@@ -51,16 +54,14 @@ class Callers:
 
     def __init__(self, settings: ServiceSettings, keyring: Keyring) -> None:
         self._keyring = keyring
+        self._tokens = None if settings.oidc is None else Tokens(settings.oidc)
         anywhere = settings.allowed_prefixes
         local = None if anywhere is None else dict.fromkeys(KINDS, tuple(map(Uri.parse, anywhere)))
         self._loopback = Caller(LOOPBACK_OWNER, frozenset({"admin"}), local)
 
     async def identify(self, request: Request) -> Caller:
         """Who sent the request. Raises Unauthorized, NotLoopback, StoreUnavailable."""
-        in_use = self._keyring.known_in_use()
-        if in_use is None:
-            in_use = await asyncio.to_thread(self._keyring.in_use)
-        if in_use:
+        if self._tokens is not None or await self._keys_in_use():
             return await self._by_token(request.headers.get("authorization", ""))
         if not _on_loopback(request):
             raise NotLoopback(
@@ -69,10 +70,16 @@ class Callers:
             )
         return self._loopback
 
+    async def _keys_in_use(self) -> bool:
+        known = self._keyring.known_in_use()
+        return await asyncio.to_thread(self._keyring.in_use) if known is None else known
+
     async def _by_token(self, header: str) -> Caller:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("Send an API key as `Authorization: Bearer <key>`.")
+        if self._tokens is not None and token.count(".") == DOTS_OF_A_TOKEN:
+            return Caller(*await asyncio.to_thread(self._tokens.read, token.strip()))
         return await self._by_key(hash_of(token.strip()))
 
     async def _by_key(self, key_sha256: str) -> Caller:
@@ -132,7 +139,8 @@ class ProtectedRoute(APIRoute):
 _BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="apiKey",
-    description="An API key. A service without keys answers loopback clients alone, and needs none.",
+    description="An API key, or a token of the identity provider. A service without keys answers loopback clients "
+    "alone, and needs none.",
 )
 
 

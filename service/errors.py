@@ -1,7 +1,8 @@
 """Why a request is refused, where neither the engine, the job store nor storage says it.
 
 ServiceError
-├── Unauthorized          no API key, or one that is unknown, expired or revoked
+├── Unauthorized          no API key or token, or one that is unknown, expired or revoked
+├── ProviderSilent        the identity provider whose tokens are taken shows no keys to check them with
 ├── NotLoopback           no keys are configured, and the client is not on this machine
 ├── ScopeRequired         the key is good, but not for this
 ├── PrefixNotAllowed      a URI outside of what this client may name
@@ -31,6 +32,10 @@ class ServiceError(Exception):
 
 class Unauthorized(ServiceError):
     code = "unauthorized"
+
+
+class ProviderSilent(ServiceError):
+    code = "provider_silent"
 
 
 class NotLoopback(ServiceError):

@@ -35,6 +35,7 @@ class Edge:
 
 EDGES: Mapping[type[Exception], Edge] = {
     errors.Unauthorized: Edge(401),
+    errors.ProviderSilent: Edge(503),
     errors.NotLoopback: Edge(403),
     errors.ScopeRequired: Edge(403),
     errors.PrefixNotAllowed: Edge(403),

@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode
 
 from jobs.settings import SharedSettings
 from service.api_keys import LOOPBACK_OWNER, ApiKey, Prefix
+from service.oidc import Oidc
 
 
 def _split(value: object) -> object:
@@ -26,6 +27,9 @@ class ServiceSettings(SharedSettings):
     api_keys_file: Path | None = None
     """A file with such a list, read again whenever it changes. Without any key, here or by `grow keys`, clients on this
     machine's loopback alone are served."""
+    oidc: Oidc | None = None
+    """An identity provider whose tokens are taken as well, as a JSON object: `issuer`, `audience`, `jwks_url`,
+    `prefixes` and what else docs/access.md lists."""
     allowed_prefixes: Annotated[tuple[Prefix, ...] | None, NoDecode, BeforeValidator(_split)] = None
     """For loopback clients without keys, separated by commas; left out, they may name anything."""
     log_format: Literal["console", "json"] = "console"
