@@ -5,6 +5,8 @@ if not status then
 end
 redis.call('DEL', RECORD, EVENTS)
 redis.call('ZREM', ENDED, ID)
+redis.call('ZREM', OUTBOX, ID)
+redis.call('ZREM', PUBLISHED, ID)
 redis.call('ZREM', BY_STATUS[status], ID)
 for index = 15, #KEYS do
   redis.call('ZREM', KEYS[index], ID)
