@@ -74,7 +74,7 @@ def _lifespan(settings: ServiceSettings) -> Any:
         with closing(JobStore(settings)) as store:
             async with Watcher(store, settings.redis_url) as watcher:
                 app.state.parts = Parts(settings, store, storage, celery, watcher)
-                reconciler = Reconciler(store, celery)
+                reconciler = Reconciler(store, celery, silent_seconds=settings.lease_seconds)
                 reconciler.start()
                 try:
                     yield
