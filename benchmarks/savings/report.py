@@ -1,7 +1,9 @@
 """The table, the object behind it, and the plot of losses over FLOPs."""
 
+import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
@@ -11,8 +13,8 @@ import matplotlib as mpl
 import torch
 import transformers
 
-from benchmarks.savings.methods import Entry
-from benchmarks.savings.savings import saving
+from benchmarks.savings.methods import RANDOM, Entry
+from benchmarks.savings.savings import Saving, saving
 from benchmarks.savings.search import Bracket, Course
 
 mpl.use("svg")
@@ -23,7 +25,7 @@ from matplotlib import pyplot
 def found(course: Course) -> dict[str, Any]:
     """All that is known, as plain JSON values; rows from the largest saving to the least."""
     search = course.search
-    rows = [_row(course, entry) for entry in search.methods]
+    rows = [_row(course, entry) for entry in search.methods] + [_random(course)]
     return {
         "machine": {
             "cores": os.cpu_count(),
@@ -99,10 +101,36 @@ def _row(course: Course, entry: Entry) -> dict[str, Any]:
         "method": dict(entry.method),
         **_rates(course.rates(entry)),
         "complete": course.settled(entry, course.seeds[0]),
+        **_means(savings),
+        "runs": {seed: {steps: asdict(result) for steps, result in by.items()} for seed, by in runs.items()},
+    }
+
+
+def _random(course: Course) -> dict[str, Any]:
+    """A growth that keeps nothing is scratch's training, which saves nothing and has no use for a source."""
+    search, checks = course.search, course.checks()
+    grown = None if checks is None else course.result(checks[1])
+    spent = {seed: (course.source(seed), course.scratch(seed)) for seed in course.seeds}
+    savings = [
+        Saving(seed, search.scratch_steps, 0.0, round(-source.flops / scratch.flops, 4), bound=False)
+        for seed, (source, scratch) in spent.items()
+        if source is not None and scratch is not None and grown is not None
+    ]
+    return {
+        "label": "random (scratch, by definition)",
+        "method": json.loads(RANDOM),
+        **_rates(course.scratch_bracket()),
+        "complete": bool(savings),
+        **_means(savings),
+        "runs": {course.seeds[0]: {} if grown is None else {search.checked_steps: asdict(grown)}},
+    }
+
+
+def _means(savings: Sequence[Saving]) -> dict[str, Any]:
+    return {
         "saved": round(mean(s.without_source for s in savings), 4) if savings else None,
         "saved_with_source": round(mean(s.with_source for s in savings), 4) if savings else None,
         "savings": [asdict(s) for s in savings],
-        "runs": {seed: {steps: asdict(result) for steps, result in by.items()} for seed, by in runs.items()},
     }
 
 
