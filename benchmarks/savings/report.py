@@ -39,6 +39,7 @@ def found(course: Course) -> dict[str, Any]:
         "ladder": search.ladder,
         "sources": {seed: _told(course.source(seed)) for seed in course.seeds},
         "annealed_source": _told(course.annealed()),
+        "continued_source": None if (run := course.continued_run()) is None else _told(course.result(run)),
         "scratch": {
             "steps": search.scratch_steps,
             "rate": course.scratch_bracket().leading,
@@ -59,6 +60,7 @@ def lines(told: dict[str, Any]) -> list[str]:
         f"Scratch: {scratch['steps']} steps, rate {scratch['rate']}{checked}: loss {_listed(r['loss'] for r in runs)}.",
         f"Source: loss {_listed(source['loss'] for source in sources)}.",
         _annealing(told),
+        _continuing(told),
         f"Random growth beside scratch, {told['random_beside_scratch']['steps']} steps: "
         f"{_listed(told['random_beside_scratch']['losses'])}.",
         "",
@@ -76,8 +78,8 @@ def plot(course: Course, file: Path) -> None:
         results = course.grown(entry, seed).values()
         measured = [(result.flops + result.fit_flops, result.loss) for result in results if result.loss is not None]
         if measured:
-            style = "--" if entry.fits else "-"
-            axes.plot(*zip(*measured, strict=True), style, marker="o", color=f"C{number % 10}", label=entry.label)
+            style, marker = "--" if entry.fits else "-", "o^"[number // 10]
+            axes.plot(*zip(*measured, strict=True), style, marker=marker, color=f"C{number % 10}", label=entry.label)
     scratch, source = course.scratch(seed), course.source(seed)
     if scratch is not None and scratch.loss is not None:
         axes.axhline(scratch.loss, color="black", linestyle="--", label=f"scratch in the end, {scratch.loss:.4f}")
@@ -150,6 +152,13 @@ def _annealing(told: dict[str, Any]) -> str:
         f"Source annealed without growth, for {share}: loss {annealed['loss']}. THIS IS BELOW SCRATCH: a source needs "
         "no growth to reach it, and the savings here do not tell what growth is worth."
     )
+
+
+def _continuing(told: dict[str, Any]) -> str:
+    """What the source would come to for all that scratch costs."""
+    found = told["continued_source"]
+    loss = "not run" if found is None else f"loss {found['loss']}"
+    return f"Source trained on without growth, annealed, until it has had scratch's FLOPs: {loss}."
 
 
 def _told(result: Any) -> dict[str, Any] | None:
