@@ -7,8 +7,8 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | job:<id>                     | hash   | the record: request, plan, status, attempt, version, ... (`record.py`) |
 | events:<id>                  | stream | what happened to the job; the newest 10,000 or so                      |
 | changes                      | pubsub | ids of jobs as they change; wakes readers, never the truth             |
-| outbox                       | zset   | needs a message: queued, or cancelled with remains; score: when due    |
-| published                    | zset   | queued, has one; score: since when                                     |
+| outbox                       | zset   | needs a message: queued, or ended with remains; score: when due        |
+| published                    | zset   | has one; score: since when                                             |
 | waiting                      | zset   | queued; score: priority, since when, so the rank is the queue position |
 | leases                       | zset   | running; score: when the lease ends                                    |
 | outputs                      | zset   | "<output>/ <id>" of every live job, in byte order; released at its end |

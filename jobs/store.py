@@ -39,6 +39,8 @@ PUBLISH_GRACE_SECONDS = 2
 """Who takes a job out of the outbox has this long to publish it before it is another's turn."""
 MOST_SEEKS = 1_000
 """Of a page with several labels: it may be short and still have a next one."""
+LATE_LEASES = 5
+"""So many leases after an attempt was lost its process is taken to be dead."""
 SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -50,6 +52,10 @@ class Claim:
     attempt: int
     lease_until: datetime
     """By Redis' clock."""
+    last: bool
+    """Whether no attempt that counts is left after this one."""
+    granted: int | None
+    """The attempt that was granted the commit before, if any (`grant_commit`)."""
 
 
 class JobStore:
@@ -182,13 +188,21 @@ class JobStore:
         )
         if outcome != "ok":
             raise NotClaimable(job_id, outcome)
-        job = _job(rest[0])
-        return Claim(job, job.attempt, record.moment(rest[1]))
+        record_reply, lease_until, last, granted = rest
+        job = _job(record_reply)
+        return Claim(job, job.attempt, record.moment(lease_until), bool(last), int(granted) if granted else None)
 
     def renew(self, job_id: str, attempt: int) -> bool:
         """Another whole lease from now on; whether the job was asked to stop. Raises LeaseLost."""
         reply = self._fenced("renew", job_id, attempt, self._settings.lease_seconds)
         return reply is not None
+
+    def grant_commit(self, job_id: str, attempt: int) -> None:
+        """From now on what this attempt commits is the job's, whoever puts it. Raises LeaseLost.
+
+        For stores without conditional puts: whoever claims the job later is told, and puts the same manifest.
+        """
+        self._fenced("grant", job_id, attempt)
 
     def update(self, job_id: str, attempt: int, *, stage: Stage | None = None, progress: float | None = None) -> None:
         """Where the work stands; a new stage begins at progress 0. Raises LeaseLost."""
@@ -222,6 +236,10 @@ class JobStore:
         """
         return _job(self._fenced("release", job_id, attempt, int(counts)))
 
+    def cleared(self, job_id: str) -> None:
+        """A worker has removed what the ended job left; once more later where an attempt's process may yet wake."""
+        self._on_job("cleared", job_id, LATE_LEASES * self._settings.lease_seconds)
+
     # For the reconciler
 
     def expired_leases(self, limit: int = 100) -> list[str]:
@@ -250,12 +268,12 @@ class JobStore:
         self._on_job("published", job_id)
 
     def published_jobs(self) -> int:
-        """How many queued jobs should have a message in the broker."""
+        """How many jobs should have a message in the broker."""
         with reaching_redis():
             return int(self._client.zcard(self.keys.published))
 
     def republish(self, limit: int, silent_seconds: float) -> list[str]:
-        """Puts the longest published of the jobs that nobody claimed since then back into the outbox."""
+        """Puts the longest published of the jobs that nobody took up since then back into the outbox."""
         return self._scripts.on_many("republish", [self.keys.published, self.keys.outbox], [limit, silent_seconds])
 
     def forget_ended(self, limit: int = 100) -> int:

@@ -6,6 +6,7 @@ local EVENTS_KEPT = 10000
 -- Apart by more than any time in microseconds until 2096, and still exact as a double.
 local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
 local LATEST_WEIGHS = 0.2
+local CLEARING_SECONDS = 30
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
@@ -56,10 +57,15 @@ function enter.running(time)
   redis.call('HSETNX', RECORD, 'started_at', whole(time))
 end
 
-local function enter_end(time)
+-- What attempts left goes with one more message to a worker, unless whoever ends the job has cleared up by then.
+local function enter_end(time, remains_at)
   redis.call('HSET', RECORD, 'finished_at', whole(time))
   redis.call('ZADD', ENDED, whole(time), ID)
   redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
+  if tonumber(field('attempt')) > 0 then
+    redis.call('HSET', RECORD, 'remains', '1')
+    redis.call('ZADD', OUTBOX, whole(remains_at or time + CLEARING_SECONDS * 1000000), ID)
+  end
 end
 enter.succeeded, enter.failed, enter.cancelled = enter_end, enter_end, enter_end
 
@@ -106,12 +112,9 @@ local function lease(lease_seconds)
   return ends
 end
 
--- Cancelled while no worker holds it: what dead attempts left behind goes with one more message to a worker.
+-- Cancelled while no worker holds it.
 local function cancel_unheld(event)
-  move('cancelled', event)
-  if tonumber(field('attempt')) > 0 then
-    redis.call('ZADD', OUTBOX, whole(now()), ID)
-  end
+  move('cancelled', event, now())
 end
 
 local function give_up_attempt(reason)
