@@ -14,7 +14,10 @@ from client.errors import GrowError
 from client.exits import Exit
 
 GROUP = "grow.commands"
-SUMMARIES = {"run": "Run a job in this process, without a service."}
+SUMMARIES = {
+    "rebuild": "Put jobs on record again from their outputs, after a loss of Redis.",
+    "run": "Run a job in this process, without a service.",
+}
 EVERYTHING_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 

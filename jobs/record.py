@@ -68,6 +68,22 @@ def new_fields(request: GrowthRequest, plan: Plan, owner: str, created_microseco
     return [text for pair in fields.items() for text in pair]
 
 
+def restored_fields(job: Job) -> list[str]:
+    """The same of a job that has succeeded, less its status and its end."""
+    assert job.result is not None
+    made = new_fields(job.request, job.plan, job.owner, microseconds(job.created_at))
+    fields = {
+        "output": folder(job.request.output),
+        "attempt": str(job.attempt),
+        "stage": Stage.COMMITTING,
+        "progress": "1.0",
+        "result": job.result.model_dump_json(exclude_none=True),
+    }
+    if job.started_at is not None:
+        fields["started_at"] = str(microseconds(job.started_at))
+    return [*made, *(text for pair in fields.items() for text in pair)]
+
+
 def to_job(job_id: str, fields: Mapping[str, str], queue_position: int | None) -> Job:
     """The record as the schema has it."""
     return Job(
