@@ -36,7 +36,7 @@ def violations(machines: Machines, store: JobStore, ledger: Ledger, asked: list[
     )
     yield from (f"a multipart upload of {key} is left" for key in uploads(machines))
     state = Uri.parse(machines.environment["GROW_STATE_URI"])
-    yield from (f"the state {info.uri} of a job is left" for info in storage.list(state))
+    yield from (f"the state {info.uri} of a job is left" for info in storage.list(state) if "/job-" in info.uri.key)
 
 
 def pending(machines: Machines, keys: Keys) -> dict[str, int]:
