@@ -298,6 +298,22 @@ class JobStore:
             seconds, microseconds = self._client.time()
         return seconds * 1_000_000 + microseconds
 
+    def restore(self, job: Job) -> bool:
+        """Puts a job that has succeeded on record again; False where there is a record of it.
+
+        Its events, and the idempotency key that it was made with, are not restored.
+        """
+        assert job.status is Status.SUCCEEDED
+        assert job.finished_at is not None
+        indexes = self.keys.fixed_indexes(job.owner, job.request.method.name, job.request.labels)
+        outcome, *_ = self._on_job(
+            "restore",
+            job.id,
+            record.microseconds(job.finished_at),
+            *record.restored_fields(job, indexes),
+        )
+        return bool(outcome == "ok")
+
     def ready(self) -> list[str]:
         """What about this Redis may lose records, one sentence each. Raises StoreUnavailable."""
         with reaching_redis():

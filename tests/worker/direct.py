@@ -50,8 +50,15 @@ class Moments:
 
 
 def run_attempt(
-    farm: Farm, request: GrowthRequest, moments: Moments | None = None, *, job_id: str = "job-1", attempt: int = 1
+    farm: Farm,
+    request: GrowthRequest,
+    moments: Moments | None = None,
+    *,
+    job_id: str = "job-1",
+    attempt: int = 1,
+    conditional: bool = True,
+    granted: int | None = None,
 ) -> Result:
     """One attempt, without a record, a queue or a child."""
-    work = Work(job_id=job_id, attempt=attempt, request=request, plan=None)
+    work = Work(job_id=job_id, attempt=attempt, request=request, plan=None, conditional=conditional, granted=granted)
     return run_job(work, farm.storage, farm.settings, moments or Moments())
