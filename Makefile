@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: setup check test demo up openapi docs bench bench-fit bench-savings clean
+.PHONY: setup check test test-exhaustive demo up openapi docs bench bench-fit bench-savings clean
 
 setup: $(READY)
 
@@ -21,6 +21,9 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not exhaustive"
+
+test-exhaustive: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu"
 
 demo: $(READY)

@@ -79,6 +79,10 @@ class AsyncGrowClient:
         """Ends a queued job, asks a running one to stop, leaves an ended one. Raises NotFoundError."""
         return (await self._ask(calls.cancel(job_id))).root
 
+    async def retry(self, job_id: str) -> AnyJob:
+        """A new job for the request of one that failed or was cancelled; always the same one. Raises NotFoundError."""
+        return (await self._ask(calls.retry(job_id))).root
+
     async def wait(self, job_id: str, timeout_seconds: float | None = None, *, check: bool = False) -> AnyJob:
         """The job once it has ended. Raises NotFoundError, WaitTimeout, and with `check` JobFailed."""
         return await self._run(wait(job_id, timeout_seconds, check))

@@ -94,6 +94,10 @@ def cancel(job_id: str) -> Call[FoundJob]:
     return Call("POST", _path(job_id, "cancel"), FoundJob)
 
 
+def retry(job_id: str) -> Call[FoundJob]:
+    return Call("POST", _path(job_id, "retry"), FoundJob)
+
+
 def events_path(job_id: str) -> str:
     return _path(job_id, "events")
 

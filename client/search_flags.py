@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from client.request_flags import as_uri, flag, merged, pairs, read_body
+from jobs.schema import Priority
 from jobs.tuning import PrunerName, Sampler
 
 
@@ -43,6 +44,7 @@ class SearchFlags:
     parallel: Annotated[int | None, flag("Trials side by side.", metavar="N")] = None
     sampler: Annotated[Sampler | None, flag("How the next point is chosen.")] = None
     pruner: Annotated[PrunerName | None, flag("When trials end early.")] = None
+    priority: Annotated[Priority | None, flag("Which jobs start before which.")] = None
     seed: Annotated[int | None, flag("Seed of every random choice.")] = None
     label: Annotated[
         list[str] | None, flag("A free word to find the job by, as key=value; repeatable.", metavar="KEY=VALUE")
@@ -65,6 +67,7 @@ class SearchFlags:
             "parallel": self.parallel,
             "sampler": self.sampler,
             "pruner": self.pruner,
+            "priority": self.priority,
             "seed": self.seed,
             "labels": merged(body.get("labels"), pairs(self.label, "--label", plain=True)),
         }

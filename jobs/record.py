@@ -3,7 +3,8 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -60,29 +61,36 @@ def folder(output: str) -> str:
 
 
 def new_fields(
-    request: GrowthRequest | TuneRequest, plan: Plan | TunePlan, owner: str, created_microseconds: int
+    request: GrowthRequest | TuneRequest,
+    plan: Plan | TunePlan,
+    owner: str,
+    created_microseconds: int,
+    indexes: Sequence[str],
 ) -> list[str]:
-    """Names and values in turn, of a record that nothing has happened to yet."""
-    told = {"plan": plan.model_dump_json()}
+    """Names and values in turn, of a record that nothing has happened to yet; `indexes` are for `lua/job.lua`."""
+    told = {"plan": plan.model_dump_json(), "priority": request.priority}
     if isinstance(request, TuneRequest):
         # How often it was stepped, what it has not seen yet, and its trials that have not ended.
-        return _new("tune", request, owner, created_microseconds, **told, step="0", news="0", live="0")
-    return _new("grow", request, owner, created_microseconds, **told)
+        return _new("tune", request, owner, created_microseconds, indexes, **told, step="0", news="0", live="0")
+    return _new("grow", request, owner, created_microseconds, indexes, **told)
 
 
 def new_trial_fields(
     request: TrialRequest, search: TuneJob, number: int, point: Mapping[Name, float], created_microseconds: int
 ) -> list[str]:
-    """The same of a trial."""
+    """The same of a trial, which no index lists."""
     told = {"search": search.id, "number": str(number), "point": json.dumps(point)}
-    return _new("trial", request, search.owner, created_microseconds, **told)
+    return _new("trial", request, search.owner, created_microseconds, (), **told, priority=search.request.priority)
 
 
-def _new(kind: str, request: BaseModel, owner: str, created_microseconds: int, **more: str) -> list[str]:
+def _new(
+    kind: str, request: BaseModel, owner: str, created_microseconds: int, indexes: Sequence[str], **more: str
+) -> list[str]:
     fields = {
         "kind": kind,
         "request": request.model_dump_json(),
         "owner": owner,
+        "indexes": json.dumps(indexes),
         "created_at": str(created_microseconds),
         "attempt": "0",
         "uncounted": "0",
@@ -93,7 +101,44 @@ def _new(kind: str, request: BaseModel, owner: str, created_microseconds: int, *
     return [text for pair in fields.items() for text in pair]
 
 
-def to_job(job_id: str, fields: Mapping[str, str], queue_position: int | None) -> AnyJob:
+def restored_fields(job: Job, indexes: Sequence[str]) -> list[str]:
+    """The same of a job that has succeeded, less its status and its end."""
+    assert job.result is not None
+    made = new_fields(job.request, job.plan, job.owner, microseconds(job.created_at), indexes)
+    fields = {
+        "output": folder(job.request.output),
+        "attempt": str(job.attempt),
+        "stage": Stage.COMMITTING,
+        "progress": "1.0",
+        "result": job.result.model_dump_json(exclude_none=True),
+    }
+    if job.started_at is not None:
+        fields["started_at"] = str(microseconds(job.started_at))
+    return [*made, *(text for pair in fields.items() for text in pair)]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What a job's place in the queue is told from."""
+
+    position: int | None
+    """Jobs ahead of it; None where it does not wait."""
+    running: int
+    pace_seconds: float | None
+    """How long a job ran lately; None where none has ended yet."""
+
+    @classmethod
+    def of_replies(cls, position: int | None, running: int, pace: str | None) -> "Queue":
+        """From Redis' answers for a rank, the number of leases and the pace."""
+        return cls(position, running, None if pace is None else float(pace))
+
+    def expected_wait_seconds(self) -> int | None:
+        if self.position is None or self.pace_seconds is None or not self.running:
+            return None
+        return round((self.position + 1) * self.pace_seconds / self.running)
+
+
+def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> AnyJob:
     """The record as the schema has it; without a search's trials, or a trial's curve."""
     state: dict[str, Any] = {
         "id": job_id,
@@ -107,7 +152,10 @@ def to_job(job_id: str, fields: Mapping[str, str], queue_position: int | None) -
         "created_at": moment(fields["created_at"]),
         "started_at": moment(fields["started_at"]) if "started_at" in fields else None,
         "finished_at": moment(fields["finished_at"]) if "finished_at" in fields else None,
-        "queue_position": queue_position,
+        "queue_position": queue.position,
+        "expected_wait_seconds": queue.expected_wait_seconds(),
+        "retry_of": fields.get("retry_of"),
+        "retried_by": fields.get("retried_by"),
         "version": int(fields["version"]),
     }
     match fields["kind"]:

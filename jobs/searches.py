@@ -72,7 +72,7 @@ class Searches:
             fields, journal = pipeline.execute()
         if not fields:
             raise JobNotFound(search_id)
-        job = record.to_job(search_id, fields, None)
+        job = record.to_job(search_id, fields, record.Queue(None, 0, None))
         assert isinstance(job, TuneJob)
         # After the number of news: what ends from here on is counted for the next step.
         return Seen(job, self._store.trials(search_id), journal, int(fields["step"]), int(fields["news"]))

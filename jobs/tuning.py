@@ -29,6 +29,7 @@ from jobs.schema import (
     LabelValue,
     ModelSize,
     Pretraining,
+    Priority,
     StorageUri,
     Untrained,
 )
@@ -150,6 +151,8 @@ class TuneRequest(Closed):
     """Seeds the choice of points, and the weights and the order of the data, which all trials have in common."""
     labels: Annotated[dict[Label, LabelValue], Field(max_length=MAX_LABELS)] = Field(default_factory=dict)
     """Free words to find the job by."""
+    priority: Priority = "normal"
+    """Of the search and of its trials: which jobs wait for which."""
 
     @model_validator(mode="after")
     def _drawn_values_are_usable(self) -> Self:

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from growth.errors import InvalidData
-from service.auth import Caller, Kind
+from service.api_keys import Kind
+from service.auth import Caller
 from service.errors import PrefixNotAllowed, StorageRefused, StorageSilent
 from storage import Storage, StorageError, Unavailable, Uri
 

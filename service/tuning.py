@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import prod
 
 import structlog
@@ -14,7 +14,8 @@ from growth.plan import model_size
 from growth.proxy import check_proxy, derive_proxy
 from growth.source import SourceCheckpoint
 from growth.untrained import check_corpus, untrained_source
-from jobs.schema import ModelSize
+from jobs.errors import JobNotFound, NotRetryable
+from jobs.schema import ModelSize, Status
 from jobs.search_space import grid_size
 from jobs.trials import flops
 from jobs.tuning import GivenProxy, TuneJob, TunePlan, TuneRequest
@@ -38,7 +39,7 @@ def submit_search(
     places = _places(request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
     if idempotency_key is not None:
-        known = parts.replays.find(request, caller.name, idempotency_key)
+        known = parts.store.made_by(request, caller.name, idempotency_key)
         if known is not None:
             assert isinstance(known, TuneJob), "the key's fingerprint is that of a search"
             return known, True
@@ -50,12 +51,34 @@ def submit_search(
     return job, replayed
 
 
+def retry_search(parts: Parts, caller: Caller, ended: TuneJob) -> tuple[TuneJob, bool]:
+    """A new search for the request of one that failed or was cancelled; or, and True, the one that was made before.
+
+    Raises what `submit_search` raises, and NotRetryable.
+    """
+    if ended.retried_by is not None:
+        with suppress(JobNotFound):
+            again = parts.store.get(ended.retried_by)
+            assert isinstance(again, TuneJob)
+            return again, True
+    if ended.status not in (Status.FAILED, Status.CANCELLED):
+        raise NotRetryable(ended.id, ended.status)
+    places = _places(ended.request, parts.storage)
+    check_allowed(places.values(), parts.storage, caller)
+    plan = _plan(places, parts.storage, ended.request)
+    job, replayed = parts.store.create(ended.request, plan, ended.owner, retry_of=ended.id)
+    if not replayed:
+        log.info("search submitted again", job_id=job.id, owner=job.owner, retry_of=ended.id)
+        publish(parts, job.id)
+    return job, replayed
+
+
 def _places(request: TuneRequest, storage: Storage) -> dict[str, Place]:
     given: list[Given] = [("data", "data", "/data/uri", request.data.uri)]
     if isinstance(request.target, str):
         given.append(("target", "source", "/target", request.target))
     if request.tokenizer is not None:
-        given.append(("tokenizer", "source", "/tokenizer", request.tokenizer))
+        given.append(("tokenizer", "tokenizer", "/tokenizer", request.tokenizer))
     return places_of(given, storage)
 
 

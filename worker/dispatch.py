@@ -7,7 +7,6 @@
 | tune        | a step: the first one, or one that makes up for a worker that was lost after a trial had ended |
 """
 
-import threading
 from collections.abc import Callable
 from contextlib import closing
 
@@ -15,33 +14,23 @@ import structlog
 
 from jobs.errors import JobNotFound, StoreUnavailable
 from jobs.searches import Searches
-from jobs.store import JobStore
 from jobs.tuning import TrialJob, TuneJob
-from storage import Storage
-from worker.attempt import attempt
+from worker.attempt import Site, attempt
 from worker.searching import advance
-from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
 
 
-def work_on(
-    job_id: str,
-    settings: WorkerSettings,
-    store: JobStore,
-    storage: Storage,
-    leaving: threading.Event,
-    publish: Callable[[str], None],
-) -> None:
+def work_on(job_id: str, site: Site, publish: Callable[[str], None]) -> None:
     """Does what the job asks for now; `publish` sends the message of another job."""
     try:
-        job = store.get(job_id)
+        job = site.store.get(job_id)
     except JobNotFound:
         log.info("Not claimed", job=job_id, reason="not_found")
         return
-    with closing(Searches(store, settings)) as searches:
+    with closing(Searches(site.store, site.settings)) as searches:
         if not isinstance(job, TuneJob):
-            attempt(job_id, settings, store, searches, storage, leaving)
+            attempt(job_id, site, searches)
         if isinstance(job, TuneJob | TrialJob):
             _step(job.id if isinstance(job, TuneJob) else job.search, searches, publish)
 

@@ -30,7 +30,9 @@ def run_trial(work: TrialWork, storage: Storage, settings: WorkerSettings, repor
     with stage(Stage.PLANNING):
         ready = training.prepare()
     with stage(Stage.PRETRAINING):
-        curve = training.measured(ready, _told(report, request.source.pretrain.steps), settings.fit_checkpoint_seconds)
+        told = _told(report, request.source.pretrain.steps)
+        with report.saving() as leaving:
+            curve = training.measured(ready, told, settings.fit_checkpoint_seconds, leaving)
     last = curve[-1]
     assert last.held_out_loss is not None
     return TrialResult(steps=last.step, held_out_loss=last.held_out_loss)

@@ -1,4 +1,4 @@
--- KEYS[15...]: the indexes that never change. A search's trials go with it.
+-- A search's trials go with it.
 if not field('status') then
   return {'not_found'}
 end
@@ -12,11 +12,13 @@ end
 ids[#ids + 1] = ARGV[1]
 for _, id in ipairs(ids) do
   turn_to(id)
-  redis.call('ZREM', BY_STATUS[field('status')], ID)
+  for _, index in ipairs(indexes()) do
+    redis.call('ZREM', index, ID)
+    redis.call('ZREM', index .. ':' .. field('status'), ID)
+  end
   redis.call('DEL', RECORD, EVENTS, key_of('curve', ID), key_of('trials', ID))
-end
-redis.call('ZREM', ENDED, ID)
-for index = 15, #KEYS do
-  redis.call('ZREM', KEYS[index], ID)
+  redis.call('ZREM', ENDED, ID)
+  redis.call('ZREM', OUTBOX, ID)
+  redis.call('ZREM', PUBLISHED, ID)
 end
 return {'ok'}

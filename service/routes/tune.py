@@ -6,7 +6,7 @@ from jobs.tuning import TuneJob, TuneRequest
 from service.auth import CurrentCaller, ProtectedRoute
 from service.parts import SharedParts
 from service.problems import declared
-from service.routes.grow import HEADERS, IdempotencyKey
+from service.routes.grow import ACCEPTED_HEADERS, IdempotencyKey, tell_where
 from service.tuning import submit_search
 
 router = APIRouter(tags=["tuning"], route_class=ProtectedRoute)
@@ -17,7 +17,7 @@ router = APIRouter(tags=["tuning"], route_class=ProtectedRoute)
     status_code=status.HTTP_202_ACCEPTED,
     responses={
         **declared(401, 403, 413, 422, 500, 503),
-        202: {"description": "The search is on record and will be run.", "headers": HEADERS},
+        202: {"description": "The search is on record and will be run.", "headers": ACCEPTED_HEADERS},
     },
 )
 def submit_tuning(
@@ -30,7 +30,5 @@ def submit_tuning(
 ) -> TuneJob:
     """Find hyper-parameters on a small proxy, and carry them over to the target by muTransfer."""
     job, replayed = submit_search(parts, caller, body, idempotency_key)
-    response.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{job.id}"
-    if replayed:
-        response.headers["Idempotency-Replayed"] = "true"
+    tell_where(job, replayed, request, response)
     return job

@@ -17,8 +17,19 @@ from tests.client.test_sdk import FAILURE, RESULT, UNKNOWN
 from tests.servers import free_port
 
 COMMANDS = (
-    *("up", "plan", "submit", "tune", "watch", "status", "wait", "cancel", "list"),
-    *("methods", "architectures", "version"),
+    "up",
+    "plan",
+    "submit",
+    "tune",
+    "watch",
+    "status",
+    "wait",
+    "cancel",
+    "retry",
+    "list",
+    "methods",
+    "architectures",
+    "version",
 )
 
 

@@ -126,7 +126,7 @@ def test_a_terminal_shows_the_table_live(client: GrowClient, wanted: Body, play:
     played.play(played.live()[0])
     written = io.StringIO()
     console = Console(file=written, width=120, force_terminal=True)
-    (event, *_) = client.events(search.id)
+    event = played.store.events(search.id).events[-1]
     with SearchWatch(console, lambda: client.job(search.id)) as watch:
         watch.take(event)
     assert "completed" in written.getvalue()

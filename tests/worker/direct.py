@@ -1,6 +1,7 @@
 """A job run in the test's own process, with something done at chosen moments of it."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from jobs.schema import Candidate, FitPoint, GrowthRequest, Result, Stage
@@ -41,13 +42,23 @@ class Moments:
     def fitted(self, point: FitPoint) -> None:
         self.points.append(point)
 
+    def saving(self) -> AbstractContextManager[Callable[[], bool]]:
+        return nullcontext(lambda: False)
+
     def ask_to_commit(self) -> None:
         self.before_commit()
 
 
 def run_attempt(
-    farm: Farm, request: GrowthRequest, moments: Moments | None = None, *, job_id: str = "job-1", attempt: int = 1
+    farm: Farm,
+    request: GrowthRequest,
+    moments: Moments | None = None,
+    *,
+    job_id: str = "job-1",
+    attempt: int = 1,
+    conditional: bool = True,
+    granted: int | None = None,
 ) -> Result:
     """One attempt, without a record, a queue or a child."""
-    work = Work(job_id=job_id, attempt=attempt, request=request, plan=None)
+    work = Work(job_id=job_id, attempt=attempt, request=request, plan=None, conditional=conditional, granted=granted)
     return run_job(work, farm.storage, farm.settings, moments or Moments())
