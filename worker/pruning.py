@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jobs.schema import FitPoint
 from jobs.searches import Searches
 from jobs.store import JobStore
-from jobs.tuning import TrialJob, TrialResult, TuneJob
+from jobs.tuning import TrialJob, TrialResult
 from worker.study import Study
 
 
@@ -17,10 +17,8 @@ class Pruning:
 
     def judged(self, point: FitPoint) -> tuple[bool, Sequence[str]]:
         """Whether the trial is to end early, and what its search's journal has to say of that."""
-        search = self._store.get(self._trial.search)
-        assert isinstance(search, TuneJob)
         assert point.held_out_loss is not None
-        journal = self._searches.journal(search.id)
+        search, journal = self._searches.known(self._trial.search)
         # The first point is the start, which all trials have in common; a search that has ended has no journal.
         if point.step == 0 or not journal:
             return False, ()
