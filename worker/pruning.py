@@ -6,7 +6,6 @@ from jobs.schema import FitPoint
 from jobs.searches import Searches
 from jobs.store import JobStore
 from jobs.tuning import TrialJob, TrialResult
-from worker.study import Study
 
 
 class Pruning:
@@ -22,6 +21,9 @@ class Pruning:
         # The first point is the start, which all trials have in common; a search that has ended has no journal.
         if point.step == 0 or not journal:
             return False, ()
+        # Late, because Celery's main process has no use for Optuna and the numpy that it takes.
+        from worker.study import Study
+
         study = Study(search, journal)
         return study.report(self._trial.number, point.step, point.held_out_loss), study.entries
 
