@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: setup check test demo up openapi docs bench bench-fit bench-savings clean
+SEED ?= 1
+JOBS ?= 200
+STORE ?= moto
+
+.PHONY: setup check test chaos demo up openapi docs bench bench-fit bench-overhead bench-savings clean
 
 setup: $(READY)
 
@@ -23,6 +27,10 @@ check: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu"
 
+# About ten minutes on four cores for 200 jobs; STORE=rclone takes a store without conditional puts.
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos --seed $(SEED) --jobs $(JOBS) --store $(STORE) --report benchmarks/results
+
 demo: $(READY)
 	$(BIN)/python -m demo
 
@@ -37,6 +45,9 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.expand --json > benchmarks/results/expand.json
+
+bench-overhead: $(READY)
+	$(BIN)/python -m benchmarks.overhead --json > benchmarks/results/overhead.json
 
 bench-fit: $(READY)
 	$(BIN)/python -m benchmarks.fit_cost --json > benchmarks/results/fit_cost.json

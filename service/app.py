@@ -75,7 +75,7 @@ def _lifespan(settings: ServiceSettings) -> Any:
         with closing(JobStore(settings)) as store, closing(Replays(store, settings.redis_url)) as replays:
             async with Watcher(store, settings.redis_url) as watcher:
                 app.state.parts = Parts(settings, store, replays, Storage(_storage(settings)), celery, watcher)
-                reconciler = Reconciler(store, celery, silent_seconds=settings.lease_seconds)
+                reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
                 try:
                     yield

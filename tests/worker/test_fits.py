@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs.schema import Event, EventKind, FitPoint, GrowthRequest, Job, Stage, Status
+from jobs.schema import EventKind, FitPoint, GrowthRequest, Job, Stage, Status
 from storage import Uri
 from tests.tiny import corpus
 from tests.worker.checks import check_output, logits
@@ -106,7 +106,7 @@ def test_a_worker_that_leaves_saves_the_fit(make_farm: MakeFarm, llama: Path, to
     job = farm.submit(fit_request(farm, llama, steps=ENDLESS))
     with farm.worker() as worker:
         farm.wait_for_stage(job, Stage.FITTING)
-        wait_until(lambda: any(event.data["step"] >= 5 for event in fit_events(farm, job, attempt=1)))
+        wait_until(lambda: max(steps_told(farm, job, attempt=1), default=0) >= 5)
         assert not state_of(farm)
         pids = worker.tree()
         started = time.monotonic()
@@ -116,15 +116,16 @@ def test_a_worker_that_leaves_saves_the_fit(make_farm: MakeFarm, llama: Path, to
     assert farm.store.get(job.id).status is Status.QUEUED
     assert len(state_of(farm)) == 1
     with farm.worker():
-        wait_until(lambda: bool(fit_events(farm, job, attempt=2)))
+        wait_until(lambda: bool(steps_told(farm, job, attempt=2)))
         farm.store.request_cancel(job.id)
         farm.wait_for(job, Status.CANCELLED)
-    assert fit_events(farm, job, attempt=2)[0].data["step"] > 5
+    assert steps_told(farm, job, attempt=2)[0] > 5
 
 
-def fit_events(farm: Farm, job: Job, attempt: int) -> list[Event]:
+def steps_told(farm: Farm, job: Job, attempt: int) -> list[int]:
     found = farm.store.events(job.id, limit=100_000).events
-    return [event for event in found if event.kind is EventKind.FIT and event.attempt == attempt]
+    points = [FitPoint.model_validate(e.data) for e in found if e.kind is EventKind.FIT and e.attempt == attempt]
+    return [point.step for point in points]
 
 
 def test_cancelled_in_the_middle_of_a_fit(make_farm: MakeFarm, llama: Path) -> None:
