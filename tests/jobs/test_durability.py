@@ -60,7 +60,7 @@ def test_an_attempt_goes_on_after_an_outage_longer_than_its_lease(tmp_path: Path
 
 
 def test_a_redis_that_stood_still_costs_nobody_an_attempt(tmp_path: Path) -> None:
-    """Stopped for longer than a lease, so that no worker could renew; a worker that is gone is noticed a lease later."""
+    """Stopped for longer than a lease, so that no worker could renew; one that is gone is noticed a lease later."""
     with valkey_server(tmp_path) as server:
         store = JobStore(SharedSettings(redis_url=server.url, lease_seconds=2, lease_renew_seconds=0.5))
         renewing, silent = running(store), running(store)
