@@ -9,7 +9,7 @@ SEED ?= 1
 JOBS ?= 200
 STORE ?= moto
 
-.PHONY: setup check test chaos demo up openapi docs bench bench-fit bench-overhead bench-savings clean
+.PHONY: setup check test test-exhaustive chaos demo up openapi docs bench bench-fit bench-overhead bench-savings clean
 
 setup: $(READY)
 
@@ -25,6 +25,9 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not exhaustive"
+
+test-exhaustive: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu"
 
 # About ten minutes on four cores for 200 jobs; STORE=rclone takes a store without conditional puts.

@@ -30,7 +30,7 @@ if field('attempt') - field('uncounted') >= tonumber(max_attempts) then
   return {'poison'}
 end
 redis.call('HINCRBY', RECORD, 'attempt', 1)
-redis.call('HSET', RECORD, 'claim', claim, 'progress', '0.0')
+redis.call('HSET', RECORD, 'claim', claim, 'claimed_at', whole(now()), 'progress', '0.0')
 redis.call('HDEL', RECORD, 'stage')
 move('running', {worker = worker})
 return claimed(lease(lease_seconds))
