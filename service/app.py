@@ -20,7 +20,7 @@ from service.auth import Callers
 from service.body_limit import BodyLimit
 from service.parts import Parts
 from service.replay import Replays
-from service.routes import catalogue, grow, health, jobs
+from service.routes import catalogue, dashboard, grow, health, jobs
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
 
@@ -61,6 +61,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     problems.install(app)
     for routes in (grow, jobs, catalogue, health):
         app.include_router(routes.router)
+    dashboard.install(app)
     return app
 
 

@@ -1,8 +1,8 @@
 """A job's output prefix: which names the job writes there, what in it is the job's own, and how that is removed.
 
-Names are of two kinds. Shards (of an optimizer's state too) and a fitted operator carry job and attempt, so that two
-attempts never meet. The other files have fixed names; `growth.json` is put before them, only where none is, and removed
-after them: while it names the job, the fixed names are the job's.
+Names are of two kinds. Shards (of an optimizer's state too), a fitted operator and pictures carry job and attempt, so
+that two attempts never meet. The other files have fixed names; `growth.json` is put before them, only where none is,
+and removed after them: while it names the job, the fixed names are the job's.
 """
 
 import json
@@ -14,7 +14,7 @@ from jobs.schema import Result
 from storage import NotFound, ObjectStore, ObjectWriter, Uri, WrittenObject
 from worker.carried import CARRIED_FILES
 from worker.errors import OutputExists
-from worker.manifest import commit_of, read_manifest, result_of
+from worker.manifest import PICTURE, commit_of, read_manifest, result_of
 
 LINEAGE_FILE = "growth.json"
 ShardKind = Literal["model", "optimizer"]
@@ -84,6 +84,9 @@ class Output:
     def operator_name(self, attempt: int) -> str:
         return f"{self._stem('operator', attempt)}.safetensors"
 
+    def picture_name(self, attempt: int) -> str:
+        return f"{self._stem(PICTURE, attempt)}.json"
+
     def taken(self, name: str) -> OutputExists:
         """The error for an object there that this job did not write."""
         return OutputExists(f"The output {self.uri} already holds {name}, which this job did not write.")
@@ -127,7 +130,7 @@ class Output:
         return commit is None or commit.job_id != self.job_id
 
     def _attempt_names(self, names: Iterable[str]) -> list[str]:
-        stems = tuple(f"{kind}-{self.job_id}-a" for kind in ("model", "optimizer", "operator"))
+        stems = tuple(f"{kind}-{self.job_id}-a" for kind in ("model", "optimizer", "operator", PICTURE))
         return sorted(name for name in names if name.startswith(stems))
 
 
