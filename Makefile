@@ -3,9 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BROWSER := $(VENV)/.browser
 WORKERS ?= auto
 
-.PHONY: setup check test demo up openapi docs bench bench-fit bench-savings clean
+.PHONY: setup check test screenshots demo up openapi docs bench bench-fit bench-savings clean
 
 setup: $(READY)
 
@@ -20,8 +21,16 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu"
+# The dashboard's tests need Chromium. Root gets it from the distribution here; for others they are skipped without it.
+$(BROWSER): $(READY)
+	$(BIN)/python -m tests.dashboard.chromium
+	touch $@
+
+test: $(BROWSER)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu"
+
+screenshots: $(BROWSER)
+	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/dashboard
 
 demo: $(READY)
 	$(BIN)/python -m demo

@@ -34,6 +34,11 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Text in which what stands between backticks is code. */
+export function prose(text) {
+  return text.split("`").map((part, place) => (place % 2 ? h("code", {}, part) : part));
+}
+
 /** Tells screen readers, politely; the same sentence twice is told once. */
 export function announce(sentence) {
   write(document.getElementById("live"), sentence);

@@ -68,6 +68,11 @@ export function words(name) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** Whether there is a value; the service says null for what there is none of. */
+export function has(value) {
+  return value !== null && value !== undefined;
+}
+
 function scaled(value, units) {
   const found = units.find(([size]) => value >= size);
   return found && `${Number((value / found[0]).toPrecision(3))} ${found[1]}`;

@@ -44,7 +44,7 @@ class _Files(StaticFiles):
         return response
 
 
-@router.get("/")
+@router.api_route("/", methods=["GET", "HEAD"])
 def show_dashboard() -> FileResponse:
     """The one page; which of its views is shown stands behind the `#`, and never reaches the service."""
     return FileResponse(FOLDER / "index.html", headers=HEADERS)

@@ -1,6 +1,6 @@
 // One input for one value of the request, with its label, its hint and what is wrong with it.
 
-import { fill, h, newId, set } from "../dom.js";
+import { fill, h, newId, prose, set } from "../dom.js";
 import { choicesOf, kindOf } from "./schema.js";
 
 const INPUT_MODES = { integer: "numeric", number: "decimal" };
@@ -13,7 +13,7 @@ export function field(at, schema, { label, required = false, wide = false, compo
   const id = newId("field");
   const kind = kindOf(schema, components);
   const input = inputFor(kind, schema, components);
-  const hint = h("p", { class: "hint", id: `${id}-hint` }, schema.description ?? "");
+  const hint = h("p", { class: "hint", id: `${id}-hint` }, prose(schema.description ?? ""));
   const complaint = h("p", { class: "complaint", id: `${id}-complaint` });
   const name = label ?? h("code", {}, at.split("/").pop());
   const caption = h("label", { for: id }, name, required && h("span", { class: "hint" }, " required"));

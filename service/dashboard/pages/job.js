@@ -20,6 +20,7 @@ import { follow } from "../stream.js";
 export async function showJob({ content, names: [id], signal, title, ready }) {
   let job = await json(jobPath(id), { signal });
   const story = new Story();
+  let waiting = false;
   title(lastPart(job.request.output));
 
   const parts = [
@@ -39,17 +40,15 @@ export async function showJob({ content, names: [id], signal, title, ready }) {
   render();
   ready();
 
-  let drawn = false;
   function render() {
-    drawn = true;
+    waiting = false;
     for (const part of parts) part.update?.(job, story);
     announce(standingWords(job) ? `${words(job.status)}. ${told(job)}` : words(job.status));
   }
 
   function renderSoon() {
-    if (!drawn) return;
-    drawn = false;
-    requestAnimationFrame(() => signal.aborted || render());
+    if (!waiting) requestAnimationFrame(() => signal.aborted || render());
+    waiting = true;
   }
 
   function replace(now) {

@@ -1,13 +1,13 @@
 // How `auto` picked a method: every candidate, its loss where one was measured, and why the others were not taken.
 
 import { h } from "../dom.js";
-import { figure } from "../format.js";
+import { figure, has } from "../format.js";
 import { table } from "./section.js";
 
 export function candidates({ label, reason, candidates: found }) {
   const said = ({ label: name, refusal, open, held_out_loss: loss }) => [
     name === label ? h("strong", {}, name) : name,
-    loss === undefined || loss === null ? "–" : figure(loss),
+    has(loss) ? figure(loss) : "–",
     name === label ? "picked" : refusal || (open ? "" : "not by the rule"),
   ];
   return h(

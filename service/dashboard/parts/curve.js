@@ -1,7 +1,7 @@
 // A live curve of losses: of a fit, or of the training of a source.
 
 import { h, write } from "../dom.js";
-import { figure } from "../format.js";
+import { figure, has } from "../format.js";
 import { section } from "./section.js";
 
 const HEIGHT = 260;
@@ -79,8 +79,4 @@ function options(width) {
       { label: "Held out", stroke: colour("--curve-1"), width: 2.5, spanGaps: true, points: { show: true, size: 6, fill: colour("--surface") }, value: said },
     ],
   };
-}
-
-function has(value) {
-  return value !== null && value !== undefined;
 }

@@ -1,7 +1,7 @@
 // The job's events as a list; points of curves and steps of progress are shown elsewhere.
 
 import { h, write } from "../dom.js";
-import { clock, figure, moment, words } from "../format.js";
+import { clock, figure, has, moment, words } from "../format.js";
 import { section } from "./section.js";
 
 const SHOWN = 200;
@@ -35,6 +35,6 @@ function item(event) {
 function said({ kind, data }) {
   if (kind === "status") return [words(data.status), data.reason, data.error?.detail, data.worker].filter(Boolean).join(" · ");
   if (kind === "stage") return words(data.stage);
-  if (kind === "candidate") return `${data.label}: ${data.held_out_loss === undefined ? data.refusal : figure(data.held_out_loss)}`;
+  if (kind === "candidate") return `${data.label}: ${has(data.held_out_loss) ? figure(data.held_out_loss) : data.refusal}`;
   return typeof data.message === "string" ? data.message : JSON.stringify(data);
 }

@@ -1,7 +1,7 @@
 // A plan: the source's and the target's sizes side by side, what it takes, and what is worth knowing.
 
 import { h } from "../dom.js";
-import { bytes, count, figure, whole } from "../format.js";
+import { bytes, count, whole } from "../format.js";
 import { facts, section, table } from "./section.js";
 import { candidates } from "./candidates.js";
 
@@ -16,12 +16,12 @@ export function planParts(plan) {
     h("p", { class: "lead" }, preserves(plan)),
     table("Source and target", ["", "Source", "Target", "Ratio"], rows(plan)),
     facts([
-      ["Method", methodWords(plan.method)],
       ["Family", `${plan.model_type}, ${plan.architecture}`],
       ["Written as", `${plan.dtype}, ${whole(plan.tensors)} tensors in ${plan.shards === 1 ? "one shard" : `${plan.shards} shards`}`],
       ["Largest tensor", bytes(plan.largest_tensor_bytes)],
       ["Memory, at the most", bytes(plan.peak_memory_bytes)],
     ]),
+    facts([["Method", methodWords(plan.method)]]),
     plan.notes?.length ? h("ul", { class: "notes" }, plan.notes.map((note) => h("li", {}, note))) : null,
     plan.selection ? candidates(plan.selection) : null,
   ];
@@ -47,7 +47,7 @@ function rows({ source, target }) {
 function row(name, from, to, said) {
   const shown = (value) => (value === undefined ? "–" : said(value));
   const grows = from && to && from !== to;
-  return [name, shown(from), grows ? h("strong", {}, shown(to)) : shown(to), grows ? `× ${figure(to / from)}` : ""];
+  return [name, shown(from), grows ? h("strong", {}, shown(to)) : shown(to), grows ? `× ${Number((to / from).toPrecision(3))}` : ""];
 }
 
 /** "ligo (steps 100, init pad)". */

@@ -1,7 +1,7 @@
 // What came of the growth: losses before and after, how far the logits moved, what was learned and written.
 
 import { fill, h } from "../dom.js";
-import { bytes, count, figure, whole } from "../format.js";
+import { bytes, count, figure, has, whole } from "../format.js";
 import { candidates } from "./candidates.js";
 import { facts, section } from "./section.js";
 
@@ -20,9 +20,9 @@ export function report() {
 /** The few numbers that people look for first. */
 function figures({ verification: checked, fit }) {
   const shown = [
-    checked?.source_loss !== undefined && ["Source's loss", figure(checked.source_loss), "nats per token, held out"],
-    checked?.target_loss !== undefined && ["Grown model's loss", figure(checked.target_loss), "nats per token, held out"],
-    checked?.max_logit_difference !== undefined && ["Logits moved by", figure(checked.max_logit_difference), scale(checked)],
+    has(checked?.source_loss) && ["Source's loss", figure(checked.source_loss), "nats per token, held out"],
+    has(checked?.target_loss) && ["Grown model's loss", figure(checked.target_loss), "nats per token, held out"],
+    has(checked?.max_logit_difference) && ["Logits moved by", figure(checked.max_logit_difference), scale(checked)],
     fit && ["Fit lowered the loss to", figure(fit.final_held_out_loss), `from ${figure(fit.initial_held_out_loss)}`],
   ].filter(Boolean);
   if (!shown.length) return h("p", {}, "The job was not asked to verify what it wrote.");
