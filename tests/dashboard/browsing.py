@@ -102,10 +102,10 @@ def rows(page: Page) -> Locator:
     return page.get_by_role("list", name="Jobs", exact=True).locator("> li")
 
 
-def shoot(page: Page, name: str, folder: Path) -> None:
-    """A picture of the whole page in `folder`, in few colours, so that it stays small."""
+def shoot(page: Page, name: str, folder: Path, *, whole: bool = True) -> None:
+    """A picture of the whole page in `folder`, or of what is in view, in few colours, so that it stays small."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
-    page.screenshot(path=path, full_page=True, animations="disabled")
+    page.screenshot(path=path, full_page=whole, animations="disabled")
     with Image.open(path) as image:
         image.convert("RGB").quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from jobs.settings import SharedSettings
 from jobs.store import JobStore
@@ -22,15 +22,11 @@ from tests.tiny import tiny_llama
 
 DATABASE = 9
 Visiting = Callable[..., Visit]
-Shoot = Callable[[Page, str], None]
+Shoot = Callable[..., None]
 
 
-# Before xdist's own, which reads the mark.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("dashboard"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.xdist_group("dashboard"))
 
 
 @pytest.fixture(scope="session")
@@ -102,4 +98,4 @@ def visiting(browser: Browser) -> Iterator[Visiting]:
 def shot(tmp_path: Path) -> Shoot:
     """Takes a picture, for the docs where `SCREENSHOTS` names a folder."""
     folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
-    return lambda page, name: shoot(page, name, folder)
+    return lambda page, name, **options: shoot(page, name, folder, **options)

@@ -106,7 +106,8 @@ def test_a_fit_is_watched_live(service: Service, visiting: Visiting, shot: Shoot
     shot(page, "job")
     page.emulate_media(color_scheme="dark")
     visit.check_narrow()
-    shot(page, "job-on-a-phone")
+    page.evaluate("() => scrollTo(0, 0)")
+    shot(page, "job-on-a-phone", whole=False)
 
 
 def test_why_a_job_failed(service: Service, visiting: Visiting, shot: Shoot) -> None:

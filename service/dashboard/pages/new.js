@@ -3,9 +3,12 @@
 import { fixed, json, jobPath } from "../api.js";
 import { fill, h } from "../dom.js";
 import { field } from "../form/field.js";
-import { methodGroup, objectGroup, restGroup, sourceGroup, targetGroup } from "../form/groups.js";
+import { methodGroup } from "../form/method.js";
+import { objectGroup, restGroup } from "../form/objects.js";
 import { show } from "../form/problems.js";
 import { resolved } from "../form/schema.js";
+import { sourceGroup } from "../form/source.js";
+import { targetGroup } from "../form/target.js";
 import { planParts } from "../parts/plan.js";
 import { section } from "../parts/section.js";
 
@@ -85,6 +88,7 @@ export async function showNew({ content, query, signal, ready }) {
   }
 }
 
+/** Parts of the request: each has its fields, and reads into and writes from a whole request. */
 function groupsOf(request, components, methods, architectures) {
   const data = objectGroup("Data", "data", resolved({ $ref: "Data" }, components), components, "uri");
   const output = field("/output", request.properties.output, { label: "Output", required: true, wide: true, placeholder: "s3://models/large" });

@@ -6,7 +6,6 @@ import { figure } from "../format.js";
 import { section } from "./section.js";
 
 const LEVELS = 127;
-const SIDE = 180;
 const MAPS = {
   expand: "where tensors produce it",
   contract: "where tensors read it",
@@ -69,14 +68,12 @@ function heatMap(picture, signal) {
   const details = `${target} × ${source}, peak ${figure(picture.peak)}`;
   const canvas = h("canvas", { width: columns, height: rows, role: "img", "aria-label": `Heat map of ${name}: ${details}` });
   const levels = Int8Array.from(atob(picture.cells), (character) => character.charCodeAt(0));
-  // Square cells, the longer side of a fixed length.
-  const scale = SIDE / Math.max(rows, columns);
-  canvas.style.width = `${columns * scale}px`;
-  canvas.style.height = `${rows * scale}px`;
+  // Square cells, and the longer side as long as there is room.
+  canvas.style.width = `${(100 * columns) / Math.max(rows, columns)}%`;
   paint(canvas, levels);
   const read = h("span", { class: "read" });
   canvas.addEventListener("pointermove", (event) => {
-    const [row, column] = [cell(event.offsetY, scale, rows), cell(event.offsetX, scale, columns)];
+    const [row, column] = [cell(event.offsetY, canvas.clientHeight, rows), cell(event.offsetX, canvas.clientWidth, columns)];
     const value = (levels[row * columns + column] / LEVELS) * picture.peak;
     read.textContent = `target ${block(row, rows, target)}, source ${block(column, columns, source)}: ${figure(value)}`;
   });
@@ -92,8 +89,8 @@ function layersName(key) {
   return { "*": "all layers' tensors", "*writes": "tensors that write to the residual stream", next_depth: "new rows" }[key] ?? key;
 }
 
-function cell(offset, scale, cells) {
-  return Math.min(cells - 1, Math.max(0, Math.floor(offset / scale)));
+function cell(offset, length, cells) {
+  return Math.min(cells - 1, Math.max(0, Math.floor((offset / length) * cells)));
 }
 
 /** The units behind one cell: a number, or a range. */
