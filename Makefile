@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 BROWSER := $(VENV)/.browser
 WORKERS ?= auto
 
-.PHONY: setup check test screenshots demo up openapi docs bench bench-fit bench-savings clean
+.PHONY: setup check test test-exhaustive screenshots demo up openapi docs bench bench-fit bench-savings clean
 
 setup: $(READY)
 
@@ -27,6 +27,9 @@ $(BROWSER): $(READY)
 	touch $@
 
 test: $(BROWSER)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not exhaustive"
+
+test-exhaustive: $(BROWSER)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu"
 
 screenshots: $(BROWSER)

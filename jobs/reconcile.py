@@ -54,10 +54,17 @@ def _republish_lost(store: JobStore, celery: Celery, silent_seconds: float) -> i
 class Reconciler:
     """A thread that reconciles every so often, until it is stopped; an outage of Redis only delays it."""
 
-    def __init__(self, store: JobStore, celery: Celery, interval_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        celery: Celery,
+        interval_seconds: float = 2.0,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         self._store = store
         self._celery = celery
         self._interval_seconds = interval_seconds
+        self._silent_seconds = silent_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
 
@@ -72,7 +79,7 @@ class Reconciler:
     def _run(self) -> None:
         while not self._stop.wait(self._interval_seconds):
             try:
-                counts = reconcile_once(self._store, self._celery)
+                counts = reconcile_once(self._store, self._celery, self._silent_seconds)
             except StoreUnavailable as error:
                 log.warning("Could not reconcile: %s", error)
                 continue

@@ -2,6 +2,8 @@
 
 import json
 import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -55,6 +57,10 @@ class Bar:
     def fitted(self, point: FitPoint) -> None:
         if point.held_out_loss is not None:
             self._bar.console.print(f"step {point.step}: held-out loss {point.held_out_loss:.4f}")
+
+    def saving(self) -> AbstractContextManager[Callable[[], bool]]:
+        # Nobody would go on from there: the next `grow run` is another job.
+        return nullcontext(lambda: False)
 
     def ask_to_commit(self) -> None:
         return
@@ -131,7 +137,6 @@ def _tidy(work: Work, storage: Storage, settings: WorkerSettings, *, keep_output
         if not keep_output:
             output = Output(storage, Uri.parse(work.request.output), work.job_id)
             output.remove()
-            output.abort_uploads()
         forget(storage, state_folder(settings.state_uri, work.job_id))
     except StorageError as error:
         log.warning("Not all that the job left could be removed", reason=str(error))

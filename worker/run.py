@@ -16,7 +16,7 @@ from growth.operators.operator import GrowthOperator
 from jobs.schema import FitPoint, FitReport, PretrainingReport, Result, Stage, Untrained, Verification
 from storage import Storage, Uri, WrittenObject
 from storage.folder import Folder
-from worker.commit import Fitted, Grown, commit
+from worker.commit import Fitted, Grown, commit, committed_before
 from worker.errors import FitDiverged
 from worker.fit_state import FIT_STATE, FitStates, kept, state_folder
 from worker.messages import Work
@@ -53,9 +53,10 @@ class _Run:
     def result(self) -> Result:
         request, stage = self._work.request, Stages(self._report)
         with stage(Stage.PLANNING):
-            if (committed := self._output.committed()) is not None:
+            committed = committed_before(self._output, self._work.attempt, self._work.granted)
+            if committed is not None:
                 return committed
-            self._output.clear(attempts_before=self._work.attempt > 1)
+            self._output.clear(self._work.attempt)
             opened = self._open()
         if opened is None:
             with stage(Stage.PRETRAINING):
@@ -133,7 +134,8 @@ class _Run:
             self._report.pretrained(point)
             self._report.progress(point.step / steps)
 
-        self._pretraining.train(ready, on_point, self._settings.fit_checkpoint_seconds)
+        with self._report.saving() as leaving:
+            self._pretraining.train(ready, on_point, self._settings.fit_checkpoint_seconds, leaving)
 
     def _select(self, opened: Opened) -> Opened:
         from worker.selecting import Selecting
@@ -173,15 +175,17 @@ class _Run:
         from worker.fitting import fit_operator
 
         assert opened.corpus is not None
-        outcome, told = fit_operator(
-            opened.plan,
-            opened.reader,
-            opened.corpus,
-            self._states(FIT_STATE),
-            on_point,
-            checkpoint_seconds=self._settings.fit_checkpoint_seconds,
-            device=self._device,
-        )
+        with self._report.saving() as leaving:
+            outcome, told = fit_operator(
+                opened.plan,
+                opened.reader,
+                opened.corpus,
+                self._states(FIT_STATE),
+                on_point,
+                checkpoint_seconds=self._settings.fit_checkpoint_seconds,
+                device=self._device,
+                leaving=leaving,
+            )
         return outcome.operator, told
 
     def _states(self, name: str) -> FitStates:
@@ -214,7 +218,7 @@ class _Run:
 
     def _commit(self, opened: Opened, grown: Grown) -> Result:
         work, report = self._work, self._report
-        return commit(self._output, work.attempt, work.request, opened.plan, self._source, grown, report.ask_to_commit)
+        return commit(self._output, work, opened.plan, self._source, grown, report.ask_to_commit)
 
 
 def _check_finite(point: FitPoint) -> None:

@@ -89,6 +89,15 @@ class Course:
         """What the first seed's source comes to by annealing alone."""
         return self.result(annealed_run(self.recipe, self.seeds[0]))
 
+    def continued_run(self) -> Run | None:
+        """The run that trains the first seed's source on, until it has had as many FLOPs as scratch, without growth."""
+        seed = self.seeds[0]
+        source, scratch = self.source(seed), self.scratch(seed)
+        if source is None or scratch is None or source.flops >= scratch.flops:
+            return None
+        steps = int(self.recipe.source_steps * (scratch.flops / source.flops - 1))
+        return Run("annealed", steps, annealed_run(self.recipe, seed).rate, seed)
+
     def scratch_bracket(self) -> Bracket:
         """Of the scratch baseline, over its whole training."""
         steps, seed = self.search.scratch_steps, self.seeds[0]
@@ -142,6 +151,8 @@ class Course:
             for once in (False, True):
                 yield from self._compared([e for e in self.search.methods if (e.fits, e.once) == (fits, once)])
             yield from self._scratch_rates()
+        if self.scratch_bracket().best is not None and (continued := self.continued_run()) is not None:
+            yield continued
 
     def _compared(self, entries: Sequence[Entry]) -> Iterator[Run]:
         first, *others = self.seeds

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse
 from pydantic import AwareDatetime, BeforeValidator, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
@@ -21,6 +21,8 @@ from service.etags import etag, matches
 from service.operator_picture import read_picture
 from service.parts import Parts, SharedParts
 from service.problems import declared
+from service.routes.grow import ACCEPTED_HEADERS, tell_where
+from service.submission import retry
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=ProtectedRoute)
 
@@ -132,6 +134,21 @@ def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> Job:
     """End a queued job, ask a running one to stop, leave an ended one as it is."""
     _owned(parts, caller, job_id)
     return parts.store.request_cancel(job_id)
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=HTTPStatus.ACCEPTED,
+    responses={
+        **declared(401, 403, 404, 409, 422, 500, 503),
+        202: {"description": "A new job is on record and will be run.", "headers": ACCEPTED_HEADERS},
+    },
+)
+def retry_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts, request: Request, response: Response) -> Job:
+    """Try a failed or cancelled job again, as a new job with the same request; asked again, the same new job."""
+    job, replayed = retry(parts, caller, _owned(parts, caller, job_id))
+    tell_where(job, replayed, request, response)
+    return job
 
 
 @router.get("/{job_id}/operator", responses=declared(401, 403, 404, 422, 500, 503))

@@ -125,6 +125,10 @@ def test_why_a_job_failed(service: Service, visiting: Visiting, shot: Shoot) -> 
     expect(page.locator("[data-state=ended-here]")).to_be_visible()
     shot(page, "failed-job")
     visit.check_narrow()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text(job["id"])).to_be_hidden()
+    expect(badge(page, "failed")).to_be_visible()
+    expect(page.get_by_role("heading", name="llama-unusable")).to_be_visible()
 
 
 def test_a_running_job_is_cancelled(service: Service, visiting: Visiting, shot: Shoot) -> None:

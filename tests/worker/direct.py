@@ -1,6 +1,7 @@
 """A job run in the test's own process, with something done at chosen moments of it."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from jobs.schema import Candidate, FitPoint, GrowthRequest, Result, Stage
@@ -40,6 +41,9 @@ class Moments:
 
     def fitted(self, point: FitPoint) -> None:
         self.points.append(point)
+
+    def saving(self) -> AbstractContextManager[Callable[[], bool]]:
+        return nullcontext(lambda: False)
 
     def ask_to_commit(self) -> None:
         self.before_commit()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.storage.proxy import Proxy
 from tests.worker.conftest import MakeFarm
 from tests.worker.farm import Farm
 from tests.worker.gate import Gate
-from worker.messages import GO, MESSAGE, MayCommit, Message, Progressed, Succeeded, Work
+from worker.messages import MESSAGE, Go, MayCommit, Message, Progressed, Succeeded, Work
 
 
 def start(farm: Farm, llama: Path, **changes: object) -> subprocess.Popen[bytes]:
@@ -41,7 +42,7 @@ def test_it_asks_before_it_commits(make_farm: MakeFarm, llama: Path) -> None:
             told.append(MESSAGE.validate_json(line))
             if isinstance(told[-1], MayCommit):
                 assert not any("index.json" in name for name in farm.names(farm.root) if "output" in name)
-                child.stdin.write(GO)
+                child.stdin.write(Go(until=time.monotonic() + 60).model_dump_json().encode() + b"\n")
                 child.stdin.flush()
     assert child.returncode == 0
     assert isinstance(told[-1], Succeeded)

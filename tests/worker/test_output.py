@@ -42,7 +42,7 @@ def names(output: Output) -> set[str]:
 def test_an_attempt_clears_away_what_dead_ones_left(any_farm: Farm) -> None:
     left = {"growth.json": lineage("job-1"), "config.json": b"{}", "README.md": b"#"} | dict.fromkeys(OURS, b"1234")
     output = filled(any_farm, left)
-    output.clear(attempts_before=True)
+    output.clear(3)
     assert names(output) == set()
 
 
@@ -61,7 +61,7 @@ def test_nothing_is_cleared_where_there_is_more(make_farm: MakeFarm, others: dic
     objects = {OURS[0]: b"1234", **others}
     output = filled(make_farm(), objects)
     with pytest.raises(OutputExists):
-        output.clear(attempts_before=True)
+        output.clear(3)
     assert names(output) == set(objects)
 
 
@@ -78,7 +78,7 @@ def test_a_commit_of_this_job_is_found(any_farm: Farm) -> None:
 def test_a_commit_without_its_shards_is_none(make_farm: MakeFarm) -> None:
     output = filled(make_farm(), {"growth.json": lineage("job-1"), MANIFEST: manifest("job-1", OURS[0])})
     assert output.committed() is None
-    output.clear(attempts_before=True)
+    output.clear(3)
     assert names(output) == set()
 
 

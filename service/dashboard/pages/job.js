@@ -1,6 +1,6 @@
 // One job: what happens now, what it was asked to do, and what came of it.
 
-import { call, jobPath, json, offers } from "../api.js";
+import { jobPath, json, offers } from "../api.js";
 import { announce, fill, h, write } from "../dom.js";
 import { lastPart, words } from "../format.js";
 import { attempts } from "../parts/attempts.js";
@@ -85,18 +85,20 @@ function head(job, replace, signal) {
   const cancel = h("button", { type: "button", class: "danger" }, "Cancel the job");
   const retry = h("button", { type: "button", class: "primary", hidden: true }, "Try again");
   const again = h("a", { class: "button quiet", href: `#/new?from=${encodeURIComponent(job.id)}` }, "Use as a template");
-  const ask = (button, below) => async () => {
+  const ask = (button, below, then) => async () => {
     button.disabled = true;
     try {
-      replace(await (await call(jobPath(job.id, below), { method: "POST", signal })).json());
+      then(await json(jobPath(job.id, below), { method: "POST", signal }));
       fill(note);
     } catch (error) {
       if (!signal.aborted) fill(note, failure(error));
     }
     button.disabled = false;
   };
-  cancel.addEventListener("click", ask(cancel, "/cancel"));
-  retry.addEventListener("click", ask(retry, "/retry"));
+  cancel.addEventListener("click", ask(cancel, "/cancel", replace));
+  retry.addEventListener("click", ask(retry, "/retry", ({ id }) => {
+    location.hash = `#/jobs/${encodeURIComponent(id)}`;
+  }));
   let retries = false;
   offers("/jobs/{job_id}/retry").then((found) => {
     retries = found;
