@@ -53,7 +53,7 @@ def test_a_job_is_submitted_and_watched_by_keyboard_alone(service: Service, visi
     tab_to(page, page.get_by_text("More: dtype, seed, labels"))
     page.keyboard.press("Enter")
     tab_to(page, text_field(page, "labels"))
-    page.keyboard.type(f"team=nlp\nnote={HOSTILE}")
+    page.keyboard.type("team=nlp\nrun=first")
     tab_to(page, page.get_by_role("button", name="Show the plan"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="What this job will do")).to_be_focused()
@@ -73,7 +73,7 @@ def test_a_job_is_submitted_and_watched_by_keyboard_alone(service: Service, visi
     expect(
         page.get_by_role("region", name="Attempts").get_by_role("row", name=re.compile("^1 .*Succeeded"))
     ).to_be_visible()
-    expect(page.get_by_role("link", name=f"note={HOSTILE}", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="run=first", exact=True)).to_be_visible()
 
 
 def test_a_fit_is_watched_live(service: Service, visiting: Visiting, shot: Shoot) -> None:
@@ -180,11 +180,16 @@ def test_a_job_is_the_template_of_another(service: Service, visiting: Visiting) 
         "data": DATA,
         "dtype": "bfloat16",
         "verify": False,
-        "labels": {"team": "nlp", "note": HOSTILE},
+        "labels": {"team": "hostile", "note": HOSTILE},
     }
     job = service.submit(**given)
     service.cancel(job["id"])
-    page = visiting(service.url).open(f"#/jobs/{job['id']}")
+    page = visiting(service.url).open("#/?label=team%3Dhostile")
+    hostile = page.get_by_role("link", name=f"note={HOSTILE}", exact=True)
+    expect(hostile).to_be_visible()
+    page.get_by_role("link", name=re.compile("^llama-grown-")).click()
+    expect(page.get_by_role("link", name="Use as a template")).to_be_visible()
+    expect(hostile).to_be_visible()
     page.get_by_role("link", name="Use as a template").click()
     text_field(page, "Output required").fill(service.output())
     page.get_by_role("button", name="Show the plan").click()

@@ -30,16 +30,15 @@ export async function showNew({ content, query, signal, ready }) {
     h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Show the plan")),
     planned,
   );
-  fill(content, h("h1", { tabindex: -1 }, "New job"), form);
   groups.method.start();
   if (query.get("from")) await copy(query.get("from"), groups, signal);
+  fill(content, h("h1", { tabindex: -1 }, "New job"), form);
   ready();
 
   const all = Object.values(groups);
   const fields = () => all.flatMap((group) => group.fields());
   const stale = () => fill(planned);
   form.addEventListener("input", stale);
-  form.addEventListener("change", stale);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const asked = {};
