@@ -3,9 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BROWSER := $(VENV)/.browser
 WORKERS ?= auto
 
-.PHONY: setup check test test-exhaustive demo up openapi docs bench bench-fit bench-savings clean
+.PHONY: setup check test test-exhaustive screenshots demo up openapi docs bench bench-fit bench-savings clean
 
 setup: $(READY)
 
@@ -20,11 +21,19 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not exhaustive"
+# The dashboard's tests need Chromium. Root gets it from the distribution here; for others they are skipped without it.
+$(BROWSER): $(READY)
+	$(BIN)/python -m tests.dashboard.chromium
+	touch $@
 
-test-exhaustive: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu"
+test: $(BROWSER)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not exhaustive"
+
+test-exhaustive: $(BROWSER)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu"
+
+screenshots: $(BROWSER)
+	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/dashboard
 
 demo: $(READY)
 	$(BIN)/python -m demo

@@ -356,7 +356,36 @@ class Result(_Closed):
     verification: Verification | None = None
     selection: Selection | None = None
     """How `auto` picked the method that grew the checkpoint, with the losses that it measured."""
+    picture: str | None = None
+    """URI of small pictures of the operator, which `GET /jobs/{job_id}/operator` tells."""
     stage_seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class MapPicture(_Closed):
+    """A matrix of an operator in at most 64 x 64 cells, or several of one key that look the same."""
+
+    part: Literal["width", "depth"]
+    key: str
+    """The axis, or the parameter whose layers are mixed, as docs/operator-file.md names them."""
+    maps: list[str]
+    """Of an axis: `expand`, `contract`, `seen`, `gain`; of layers, none."""
+    shape: tuple[int, int]
+    """Of the matrix: target size, source size."""
+    grid: tuple[int, int]
+    """Rows and columns of cells."""
+    peak: float
+    """The largest magnitude in the matrix."""
+    cells: str
+    """Base64 of one signed byte for each cell, row by row, in units of `peak / 127`: the entry of largest magnitude in
+    the cell's block."""
+
+
+class OperatorPicture(_Closed):
+    """What an operator looks like: how each axis grew, and which layers were mixed."""
+
+    pictures: list[MapPicture]
+    left_out: int
+    """Axes and parameters beyond those that are shown."""
 
 
 class Job(_Closed):

@@ -50,6 +50,8 @@ class Grown:
     """The optimizer's."""
     pretraining: PretrainingReport | None
     fit: Fitted | None
+    picture: WrittenObject
+    """Of the operator."""
     verification: Verification | None
     stage_seconds: Mapping[str, float]
 
@@ -62,7 +64,7 @@ def commit(
     The result is another attempt's where that one committed first. Raises OutputExists where another job did.
     """
     small = [_put_small_file(output, name, data) for name, data in _small_files(work, plan, source)]
-    large = [*grown.shards, *grown.state, *([grown.fit.operator] if grown.fit else [])]
+    large = [*grown.shards, *grown.state, *([grown.fit.operator] if grown.fit else []), grown.picture]
     made = Commit(
         job_id=output.job_id,
         attempt=work.attempt,
