@@ -79,7 +79,7 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
         with closing(keyring), closing(JobStore(settings)) as store:
             async with Watcher(store, settings.redis_url) as watcher:
                 app.state.parts = Parts(settings, store, storage, celery, watcher, heartbeat_seconds)
-                reconciler = Reconciler(store, celery, silent_seconds=settings.lease_seconds)
+                reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
                 try:
                     yield
