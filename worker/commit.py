@@ -15,6 +15,7 @@ import structlog
 
 from growth.errors import InvalidCheckpoint
 from growth.plan import GrowthPlan
+from growth.transfer_plan import TRAINING_FILE
 from jobs.schema import FitReport, GrowthRequest, Plan, PretrainingReport, Result, Verification
 from storage import AlreadyExists, ObjectStore, StorageError, Unavailable, Unsupported, Uri, WrittenObject
 from storage.folder import Folder
@@ -23,6 +24,7 @@ from worker.carried import CARRIED_FILES
 from worker.manifest import Commit, StoredObject, manifest_bytes, manifest_uri, result_of
 from worker.model_card import model_card
 from worker.output import LINEAGE_FILE, Output
+from worker.training import training_of
 
 MAX_CARRIED_BYTES = 1 << 29
 PACKAGES = ("model-growth", "safetensors", "torch", "transformers")
@@ -93,8 +95,10 @@ def _small_files(
     for name in CARRIED_FILES:
         if name in names:
             yield name, _carried(source, name)
+    training = training_of(request, plan)
+    yield TRAINING_FILE, _json(training)
     card = source.read("README.md", 0, MAX_CARD_BYTES) if "README.md" in names else b""
-    yield "README.md", model_card(request, plan, card, sentence_transformer="modules.json" in names).encode()
+    yield "README.md", model_card(request, plan, card, training, sentence_transformer="modules.json" in names).encode()
 
 
 def _put_small_file(output: Output, name: str, data: bytes) -> StoredObject:

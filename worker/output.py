@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from growth.header import INDEX_FILE
+from growth.transfer_plan import TRAINING_FILE
 from jobs.schema import Result
 from storage import NotFound, ObjectStore, ObjectWriter, Uri, WrittenObject
 from worker.carried import CARRIED_FILES
@@ -18,7 +19,7 @@ from worker.manifest import commit_of, read_manifest, result_of
 
 LINEAGE_FILE = "growth.json"
 ShardKind = Literal["model", "optimizer"]
-FIXED_FILES = ("config.json", *CARRIED_FILES, "README.md")
+FIXED_FILES = ("config.json", *CARRIED_FILES, TRAINING_FILE, "README.md")
 
 
 class Output:
