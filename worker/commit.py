@@ -17,6 +17,7 @@ import structlog
 
 from growth.errors import InvalidCheckpoint
 from growth.plan import GrowthPlan
+from growth.transfer_plan import TRAINING_FILE
 from jobs.schema import FitReport, Plan, PretrainingReport, Result, Verification
 from storage import AlreadyExists, NotFound, ObjectStore, StorageError, Unavailable, Uri, WrittenObject
 from storage.folder import Folder
@@ -26,6 +27,7 @@ from worker.manifest import Commit, Lineage, StoredObject, manifest_bytes, manif
 from worker.messages import Work
 from worker.model_card import model_card
 from worker.output import LINEAGE_FILE, Output
+from worker.training import training_of
 
 MAX_CARRIED_BYTES = 1 << 29
 PACKAGES = ("model-growth", "safetensors", "torch", "transformers")
@@ -111,8 +113,13 @@ def _small_files(work: Work, plan: GrowthPlan, source: Folder) -> Iterator[tuple
     for name in CARRIED_FILES:
         if name in names:
             yield name, _carried(source, name)
+    training = training_of(work.request, plan)
+    yield TRAINING_FILE, _json(training)
     card = source.read("README.md", 0, MAX_CARD_BYTES) if "README.md" in names else b""
-    yield "README.md", model_card(work.request, plan, card, sentence_transformer="modules.json" in names).encode()
+    yield (
+        "README.md",
+        model_card(work.request, plan, card, training, sentence_transformer="modules.json" in names).encode(),
+    )
 
 
 def _put_small_file(output: Output, work: Work, name: str, data: bytes) -> StoredObject:

@@ -11,7 +11,6 @@ from worker.conditions import Conditions
 from worker.messages import Work
 from worker.run import run_job
 
-
 CONDITIONS: defaultdict[str | None, Conditions] = defaultdict(Conditions)
 """By endpoint."""
 
