@@ -17,6 +17,7 @@ import structlog
 
 from growth.errors import InvalidCheckpoint
 from growth.plan import GrowthPlan
+from growth.transfer_plan import TRAINING_FILE
 from jobs.schema import FitReport, Plan, PretrainingReport, Result, Verification
 from storage import AlreadyExists, NotFound, ObjectStore, StorageError, Unavailable, Uri, WrittenObject
 from storage.folder import Folder
@@ -26,6 +27,7 @@ from worker.manifest import Commit, Lineage, StoredObject, manifest_bytes, manif
 from worker.messages import Work
 from worker.model_card import model_card
 from worker.output import LINEAGE_FILE, Output
+from worker.training import training_of
 
 MAX_CARRIED_BYTES = 1 << 29
 PACKAGES = ("model-growth", "safetensors", "torch", "transformers")
@@ -50,6 +52,8 @@ class Grown:
     """The optimizer's."""
     pretraining: PretrainingReport | None
     fit: Fitted | None
+    picture: WrittenObject
+    """Of the operator."""
     verification: Verification | None
     stage_seconds: Mapping[str, float]
 
@@ -62,7 +66,7 @@ def commit(
     The result is another attempt's where that one committed first. Raises OutputExists where another job did.
     """
     small = [_put_small_file(output, work, name, data) for name, data in _small_files(work, plan, source)]
-    large = [*grown.shards, *grown.state, *([grown.fit.operator] if grown.fit else [])]
+    large = [*grown.shards, *grown.state, *([grown.fit.operator] if grown.fit else []), grown.picture]
     made = Commit(
         job_id=output.job_id,
         attempt=work.attempt,
@@ -109,8 +113,13 @@ def _small_files(work: Work, plan: GrowthPlan, source: Folder) -> Iterator[tuple
     for name in CARRIED_FILES:
         if name in names:
             yield name, _carried(source, name)
+    training = training_of(work.request, plan)
+    yield TRAINING_FILE, _json(training)
     card = source.read("README.md", 0, MAX_CARD_BYTES) if "README.md" in names else b""
-    yield "README.md", model_card(work.request, plan, card, sentence_transformer="modules.json" in names).encode()
+    yield (
+        "README.md",
+        model_card(work.request, plan, card, training, sentence_transformer="modules.json" in names).encode(),
+    )
 
 
 def _put_small_file(output: Output, work: Work, name: str, data: bytes) -> StoredObject:
