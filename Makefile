@@ -6,7 +6,12 @@ READY := $(VENV)/.ready
 BROWSER := $(VENV)/.browser
 WORKERS ?= auto
 
-.PHONY: setup check test test-exhaustive screenshots demo up openapi docs bench bench-fit bench-savings clean
+SEED ?= 1
+JOBS ?= 200
+STORE ?= moto
+
+.PHONY: setup check test test-exhaustive chaos screenshots demo up openapi docs bench bench-fit bench-overhead \
+	bench-savings clean
 
 setup: $(READY)
 
@@ -35,6 +40,10 @@ test-exhaustive: $(BROWSER)
 screenshots: $(BROWSER)
 	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/dashboard
 
+# About ten minutes on four cores for 200 jobs; STORE=rclone takes a store without conditional puts.
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos --seed $(SEED) --jobs $(JOBS) --store $(STORE) --report benchmarks/results
+
 demo: $(READY)
 	$(BIN)/python -m demo
 
@@ -49,6 +58,9 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.expand --json > benchmarks/results/expand.json
+
+bench-overhead: $(READY)
+	$(BIN)/python -m benchmarks.overhead --json > benchmarks/results/overhead.json
 
 bench-fit: $(READY)
 	$(BIN)/python -m benchmarks.fit_cost --json > benchmarks/results/fit_cost.json

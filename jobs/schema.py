@@ -130,6 +130,21 @@ class Untrained(_Closed):
     """A folder with tokenizer files, which the target takes over; only `tokens` data of causal models needs none."""
 
 
+class Training(_Closed):
+    """The hyper-parameters that the source was trained with, as `torch.optim` names and defaults them."""
+
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """The class of `torch.optim`."""
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
+    """At its peak."""
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Of all but norms and biases."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """Adam's."""
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    """Adam's."""
+
+
 def _source_kind(value: object) -> str:
     return UNTRAINED_TAG if isinstance(value, dict | Untrained) else URI_TAG
 
@@ -173,6 +188,9 @@ class GrowthRequest(_Closed):
     itself trains first."""
     source_optimizer: StorageUri | None = None
     """AdamW's state of the source in safetensors, a file or a folder; it is grown and written beside the weights."""
+    training: Training | None = None
+    """What the source was trained with. `training.json` in the output tells what the target is to be trained with, in
+    multiples of these, or of any others where this is left out."""
     output: StorageUri
     """An empty prefix; the grown checkpoint is written there in Hugging Face layout."""
     target: Annotated[dict[str, Size], Field(max_length=32)]

@@ -17,6 +17,9 @@ from service import problems
 from service.access_log import AccessLog
 from service.auth import Callers
 from service.body_limit import BodyLimit
+from service.event_stream import HEARTBEAT_SECONDS
+from service.key_store import KeyStore
+from service.keyring import Keyring
 from service.parts import Parts
 from service.routes import catalogue, dashboard, grow, health, jobs
 from service.settings import ServiceSettings
@@ -40,21 +43,22 @@ class _App(FastAPI):
         return self.openapi_schema
 
 
-def create_app(settings: ServiceSettings | None = None) -> FastAPI:
+def create_app(settings: ServiceSettings | None = None, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> FastAPI:
     """The service, from settings or else the environment. Raises ValueError where the API keys can't be used."""
     settings = settings or ServiceSettings()
+    keyring = Keyring(settings, KeyStore(settings.redis_url))
     app = _App(
         title="Model growth",
         version=VERSION,
         description=DESCRIPTION,
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, keyring, heartbeat_seconds),
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
     )
-    app.state.callers = Callers.of(settings)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.state.callers = Callers(settings, keyring)
+    app.add_middleware(BodyLimit)
     app.add_middleware(AccessLog)
     problems.install(app)
     for routes in (grow, jobs, catalogue, health):
@@ -67,15 +71,15 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _lifespan(settings: ServiceSettings) -> Any:
+def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: float) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         celery = make_celery(settings)
         storage = Storage(StorageSettings(S3Settings(**settings.s3_access())))
-        with closing(JobStore(settings)) as store:
+        with closing(keyring), closing(JobStore(settings)) as store:
             async with Watcher(store, settings.redis_url) as watcher:
-                app.state.parts = Parts(settings, store, storage, celery, watcher)
-                reconciler = Reconciler(store, celery, silent_seconds=settings.lease_seconds)
+                app.state.parts = Parts(settings, store, storage, celery, watcher, heartbeat_seconds)
+                reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
                 try:
                     yield

@@ -1,8 +1,10 @@
 """Why a request is refused, where neither the engine, the job store nor storage says it.
 
 ServiceError
-├── Unauthorized          no API key, or an unknown one
+├── Unauthorized          no API key or token, or one that is unknown, expired or revoked
+├── ProviderSilent        the identity provider whose tokens are taken shows no keys to check them with
 ├── NotLoopback           no keys are configured, and the client is not on this machine
+├── ScopeRequired         the key is good, but not for this
 ├── PrefixNotAllowed      a URI outside of what this client may name
 ├── DataRequired          a method that fits, without data to fit on
 ├── SourceNotFound        nothing lies at the source
@@ -33,8 +35,16 @@ class Unauthorized(ServiceError):
     code = "unauthorized"
 
 
+class ProviderSilent(ServiceError):
+    code = "provider_silent"
+
+
 class NotLoopback(ServiceError):
     code = "not_loopback"
+
+
+class ScopeRequired(ServiceError):
+    code = "scope_required"
 
 
 class PrefixNotAllowed(ServiceError):

@@ -35,7 +35,9 @@ class Edge:
 
 EDGES: Mapping[type[Exception], Edge] = {
     errors.Unauthorized: Edge(401),
+    errors.ProviderSilent: Edge(503),
     errors.NotLoopback: Edge(403),
+    errors.ScopeRequired: Edge(403),
     errors.PrefixNotAllowed: Edge(403),
     errors.DataRequired: Edge(422),
     errors.SourceNotFound: Edge(422),

@@ -21,7 +21,8 @@ from growth.untrained import TOKENIZER_FIELD, check_corpus, check_no_state, trai
 from jobs.errors import JobNotFound, NotRetryable, StoreUnavailable
 from jobs.queue import enqueue
 from jobs.schema import GrowthRequest, Job, Plan, Status, Untrained
-from service.auth import Caller, Kind
+from service.api_keys import Kind
+from service.auth import Caller
 from service.errors import (
     DataRequired,
     OutputExists,
@@ -132,9 +133,9 @@ def _places(request: GrowthRequest, storage: Storage) -> dict[str, _Place]:
     if not isinstance(request.source, Untrained):
         given.insert(0, ("source", "source", "/source", request.source))
     elif request.source.tokenizer is not None:
-        given.insert(0, ("tokenizer", "source", TOKENIZER_FIELD, request.source.tokenizer))
+        given.insert(0, ("tokenizer", "tokenizer", TOKENIZER_FIELD, request.source.tokenizer))
     if request.source_optimizer is not None:
-        given.append(("optimizer", "source", "/source_optimizer", request.source_optimizer))
+        given.append(("optimizer", "optimizer", "/source_optimizer", request.source_optimizer))
     if request.data is not None:
         given.append(("data", "data", "/data/uri", request.data.uri))
     operator = request.method.options.get("operator")

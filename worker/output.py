@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from growth.header import INDEX_FILE
+from growth.transfer_plan import TRAINING_FILE
 from jobs.schema import Result
 from storage import NotFound, ObjectStore, ObjectWriter, Uri, WrittenObject
 from worker.carried import CARRIED_FILES
@@ -23,7 +24,7 @@ from worker.manifest import PICTURE, Commit, commit_of, manifest_uri, read_manif
 
 LINEAGE_FILE = "growth.json"
 ShardKind = Literal["model", "optimizer"]
-FIXED_FILES = ("config.json", *CARRIED_FILES, "README.md")
+FIXED_FILES = ("config.json", *CARRIED_FILES, TRAINING_FILE, "README.md")
 ATTEMPT_NAME = re.compile(r"(?:model|optimizer|operator|picture|commit|probe)-(.+)-a([1-9][0-9]*)[-.].+")
 
 

@@ -17,6 +17,7 @@ from jobs.record import EVENT_ID, JOB_ID
 from jobs.schema import MAX_LABELS, EventPage, Job, JobPage, OperatorPicture, Status
 from service import event_stream
 from service.auth import Caller, CurrentCaller, ProtectedRoute
+from service.errors import ScopeRequired
 from service.etags import etag, matches
 from service.operator_picture import read_picture
 from service.parts import Parts, SharedParts
@@ -54,7 +55,7 @@ _ETAG: dict[str, Any] = {"ETag": {"description": "Of this state of the job.", "s
 
 def _owned(parts: Parts, caller: Caller, job_id: str) -> Job:
     job = parts.store.get(job_id)
-    if job.owner != caller.name:
+    if not caller.sees(job.owner):
         raise JobNotFound(job_id)
     return job
 
@@ -76,6 +77,9 @@ def list_jobs(
     ] = [],  # noqa: B006
     created_from: Annotated[Moment | LeftOut, Query(description="Not before this moment.")] = None,
     created_before: Annotated[Moment | LeftOut, Query(description="Before this moment.")] = None,
+    owner: Annotated[
+        str | LeftOut, Query(max_length=256, description="Another owner's jobs; for keys with the scope `admin` alone.")
+    ] = None,
     cursor: Annotated[
         str | LeftOut,
         Query(max_length=64, description="`next_cursor` of the page before.", json_schema_extra=_JOB_CURSOR),
@@ -83,8 +87,10 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=MAX_JOBS)] = 50,
 ) -> JobPage:
     """Jobs of this client, newest first; a page may be short and still have a next one."""
+    if owner is not None and not caller.sees(owner):
+        raise ScopeRequired(f"The jobs of {owner!r} are listed to keys with the scope 'admin' alone.")
     where = Filter(
-        owner=caller.name,
+        owner=owner or caller.name,
         status=status,
         method=method,
         labels=tuple(_pair(given) for given in label),
@@ -200,5 +206,5 @@ async def read_events(
         return page
     events = parts.watcher.events(job_id, cursor)
     assert isinstance(events, AsyncGenerator)
-    stream = event_stream.encode(events, parts.settings.heartbeat_seconds)
+    stream = event_stream.encode(events, parts.heartbeat_seconds)
     return EventSourceResponse(stream, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})

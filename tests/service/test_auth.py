@@ -99,7 +99,7 @@ def test_without_keys_the_loopback_alone(client_with: ClientFactory, peer: str, 
             assert response.status_code in (200, 404, 422), path
         else:
             assert (response.status_code, response.json()["code"]) == (403, "not_loopback"), path
-            assert "GROW_API_KEYS_FILE" in response.json()["hint"]
+            assert "grow keys create" in response.json()["hint"]
 
 
 def test_prefixes_of_a_key(keyed: TestClient, body: Body, llama: Path, tmp_path: Path) -> None:
@@ -177,6 +177,7 @@ def test_keys_in_a_file(client_with: ClientFactory, tmp_path: Path) -> None:
         (json.dumps([api_key("ada", sources=[])]), "sources"),
         (json.dumps([api_key("ada"), api_key("ada")]), "same name"),
         (json.dumps([api_key("local")]), "'local'"),
+        (json.dumps([api_key("ada") | {"scopes": ["jobs:all"]}]), "scopes"),
     ],
 )
 def test_keys_that_can_not_be_used_stop_the_start(tmp_path: Path, content: str | None, said: str) -> None:
