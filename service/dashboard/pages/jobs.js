@@ -63,7 +63,8 @@ export async function showJobs({ content, query, signal, ready }) {
     } catch (error) {
       if (signal.aborted) return;
       fill(note, failure(error));
-      if (error.status === 403) return;
+      // Asking again would only open the dialog again.
+      if ([401, 403].includes(error.status)) return;
     }
     await pause(busy ? BUSY_SECONDS : IDLE_SECONDS, signal).catch(() => {});
   }
