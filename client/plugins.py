@@ -14,7 +14,10 @@ from client.errors import GrowError
 from client.exits import Exit
 
 GROUP = "grow.commands"
-SUMMARIES = {"run": "Run a job in this process, without a service."}
+SUMMARIES = {
+    "run": "Run a job in this process, without a service.",
+    "coord-check": "Check that activations are as large at every width under muP.",
+}
 EVERYTHING_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
