@@ -1,7 +1,7 @@
 """How plans, jobs and lists look in a terminal."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -54,6 +54,9 @@ def job(found: Job) -> RenderableType:
         ("method", found.request.method.name),
         ("created", _moment(found.created_at)),
     ]
+    for name, other in (("retry of", found.retry_of), ("retried by", found.retried_by)):
+        if other is not None:
+            facts.append((name, other))
     if found.started_at is not None:
         ended = found.finished_at or datetime.now(UTC)
         facts.append(("time", f"{(ended - found.started_at).total_seconds():.1f} s, attempt {found.attempt}"))
@@ -154,6 +157,8 @@ def _status(found: Job) -> Text:
         text.append(f": {found.stage} {found.progress:.0%}")
     if found.queue_position is not None:
         text.append(f": {_count(found.queue_position, 'job')} ahead")
+    if found.expected_wait_seconds is not None:
+        text.append(f", starts in about {timedelta(seconds=found.expected_wait_seconds)}")
     if found.cancel_requested and not found.status.terminal:
         text.append(", asked to stop")
     return text

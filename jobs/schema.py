@@ -36,6 +36,7 @@ Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,63}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 MethodName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
 Dtype = Literal["float32", "bfloat16", "float16"]
+Priority = Literal["high", "normal", "low"]
 
 
 class _Closed(BaseModel):
@@ -208,6 +209,8 @@ class GrowthRequest(_Closed):
     """Seeds every random choice: the same request writes the same bytes."""
     labels: Annotated[dict[Label, LabelValue], Field(max_length=MAX_LABELS)] = Field(default_factory=dict)
     """Free words to find the job by."""
+    priority: Priority = "normal"
+    """Which jobs wait for which: those of a higher priority start first, but never stop one that runs."""
     max_shard_bytes: Annotated[int, Field(strict=True, ge=1_000_000, le=50_000_000_000)] = 5_000_000_000
     """No safetensors shard is larger, save one that holds a single larger tensor."""
     verify: bool = True
@@ -371,7 +374,36 @@ class Result(_Closed):
     verification: Verification | None = None
     selection: Selection | None = None
     """How `auto` picked the method that grew the checkpoint, with the losses that it measured."""
+    picture: str | None = None
+    """URI of small pictures of the operator, which `GET /jobs/{job_id}/operator` tells."""
     stage_seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class MapPicture(_Closed):
+    """A matrix of an operator in at most 64 x 64 cells, or several of one key that look the same."""
+
+    part: Literal["width", "depth"]
+    key: str
+    """The axis, or the parameter whose layers are mixed, as docs/operator-file.md names them."""
+    maps: list[str]
+    """Of an axis: `expand`, `contract`, `seen`, `gain`; of layers, none."""
+    shape: tuple[int, int]
+    """Of the matrix: target size, source size."""
+    grid: tuple[int, int]
+    """Rows and columns of cells."""
+    peak: float
+    """The largest magnitude in the matrix."""
+    cells: str
+    """Base64 of one signed byte for each cell, row by row, in units of `peak / 127`: the entry of largest magnitude in
+    the cell's block."""
+
+
+class OperatorPicture(_Closed):
+    """What an operator looks like: how each axis grew, and which layers were mixed."""
+
+    pictures: list[MapPicture]
+    left_out: int
+    """Axes and parameters beyond those that are shown."""
 
 
 class Job(_Closed):
@@ -392,7 +424,14 @@ class Job(_Closed):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     queue_position: int | None = None
-    """Jobs ahead of this one while it is queued; 0 is next."""
+    """Jobs ahead of this one while it is queued, by priority and then by time; 0 is next."""
+    expected_wait_seconds: int | None = None
+    """While it is queued, about how long until it starts: the jobs up to this one, times how long jobs ran lately,
+    shared out among as many workers as have a job now. Left out where none has, or none has ended yet."""
+    retry_of: str | None = None
+    """The job that this one was made to try again."""
+    retried_by: str | None = None
+    """The job that tries this one again."""
     version: int = 0
     """Grows with every change of the record; the ETag."""
 
@@ -410,6 +449,7 @@ class EventKind(StrEnum):
     CANDIDATE = "candidate"
     FIT = "fit"
     LOG = "log"
+    RETRIED = "retried"
 
 
 class Event(_Closed):

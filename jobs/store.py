@@ -10,23 +10,39 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import redis
 from pydantic import BaseModel, JsonValue
 
 from jobs import record
-from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, OutputReserved
+from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, NotRetryable, OutputReserved
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
-from jobs.schema import EventKind, EventPage, Failure, GrowthRequest, Job, JobPage, Plan, Result, Stage, Status
+from jobs.schema import (
+    EventKind,
+    EventPage,
+    Failure,
+    GrowthRequest,
+    Job,
+    JobPage,
+    Plan,
+    Priority,
+    Result,
+    Stage,
+    Status,
+)
 from jobs.scripts import Scripts, connect, reaching_redis
 from jobs.settings import SharedSettings
 
 PUBLISH_GRACE_SECONDS = 2
 """Who takes a job out of the outbox has this long to publish it before it is another's turn."""
-SCANNED = 10_000
-"""Records that one page looks at, at most: a page may be short and still have a next one."""
+MOST_SEEKS = 1_000
+"""Of a page with several labels: it may be short and still have a next one."""
+LATE_LEASES = 5
+"""So many leases after an attempt was lost its process is taken to be dead."""
+LEAST_SILENCE_SECONDS = 1.0
+"""What a busy reconciler may take for a look, however short the leases are."""
 SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -38,6 +54,10 @@ class Claim:
     attempt: int
     lease_until: datetime
     """By Redis' clock."""
+    last: bool
+    """Whether no attempt that counts is left after this one."""
+    granted: int | None
+    """The attempt that was granted the commit before, if any (`grant_commit`)."""
 
 
 class JobStore:
@@ -55,38 +75,62 @@ class JobStore:
     # For whoever submits
 
     def create(
-        self, request: GrowthRequest, plan: Plan, owner: str, idempotency_key: str | None = None
+        self,
+        request: GrowthRequest,
+        plan: Plan,
+        owner: str,
+        idempotency_key: str | None = None,
+        *,
+        retry_of: str | None = None,
     ) -> tuple[Job, bool]:
         """A new queued job with its output reserved; or, and True, the job that the key made before.
 
-        Raises IdempotencyConflict, OutputReserved.
+        `retry_of` names a job that ended without a result, and is its own key, for good. Raises IdempotencyConflict,
+        OutputReserved, NotRetryable, JobNotFound.
         """
         created = self.now()
         job_id = record.new_id(created)
         # Without a key the job's own id is the key, so that a repeated sending finds what the first one made.
         key = idempotency_key or job_id
-        keys = [
-            self.keys.idempotency(owner, key),
-            *self.keys.fixed_indexes(owner, request.method.name, request.labels),
-        ]
+        indexes = self.keys.fixed_indexes(owner, request.method.name, request.labels)
+        former = [] if retry_of is None else [self.keys.job(retry_of), self.keys.events(retry_of)]
         outcome, *rest = self._on_job(
             "create",
             job_id,
             record.fingerprint(request),
             self._settings.idempotency_seconds,
             PUBLISH_GRACE_SECONDS,
+            retry_of or "",
             record.folder(request.output),
-            *record.new_fields(request, plan, owner, created),
-            more_keys=keys,
+            *record.new_fields(request, plan, owner, created, indexes),
+            more_keys=[self.keys.idempotency(owner, key), *former],
         )
         if outcome == "conflict":
             raise IdempotencyConflict(key)
         if outcome == "reserved":
             output, holder = rest
             raise OutputReserved(request.output, output, holder)
+        if retry_of is not None and outcome == "not_retryable":
+            if rest[0] is None:
+                raise JobNotFound(retry_of)
+            raise NotRetryable(retry_of, rest[0])
         if outcome == "known":
             return self.get(rest[0]), rest[0] != job_id
         return _job(rest[0]), False
+
+    def made_by(self, request: GrowthRequest, owner: str, idempotency_key: str) -> Job | None:
+        """The job that the key made before, which a replay is answered with though its output exists by now.
+
+        Only looks; `create` decides. Raises IdempotencyConflict.
+        """
+        with reaching_redis():
+            known: Any = self._client.get(self.keys.idempotency(owner, idempotency_key))
+        if known is None:
+            return None
+        fingerprint, _, job_id = known.partition(" ")
+        if fingerprint != record.fingerprint(request):
+            raise IdempotencyConflict(idempotency_key)
+        return self.get(job_id)
 
     def request_cancel(self, job_id: str) -> Job:
         """Ends a queued job, asks the worker of a running one to stop, leaves an ended one. Raises JobNotFound."""
@@ -107,7 +151,7 @@ class JobStore:
     def list_jobs(self, where: Filter = EVERY_JOB, *, cursor: str | None = None, limit: int = 50) -> JobPage:
         """Newest first. Raises InvalidCursor."""
         bounds = where.bounds(cursor)
-        ids, next_cursor = self._scripts.on_many("page", where.indexes(self.keys), [*bounds, limit, SCANNED])
+        ids, next_cursor = self._scripts.on_many("page", where.indexes(self.keys), [*bounds, limit, MOST_SEEKS])
         return JobPage(jobs=self._read(ids), next_cursor=next_cursor or None)
 
     def events(self, job_id: str, after: str | None = None, limit: int = 1000) -> EventPage:
@@ -146,13 +190,21 @@ class JobStore:
         )
         if outcome != "ok":
             raise NotClaimable(job_id, outcome)
-        job = _job(rest[0])
-        return Claim(job, job.attempt, record.moment(rest[1]))
+        record_reply, lease_until, last, granted = rest
+        job = _job(record_reply)
+        return Claim(job, job.attempt, record.moment(lease_until), bool(last), int(granted) if granted else None)
 
     def renew(self, job_id: str, attempt: int) -> bool:
         """Another whole lease from now on; whether the job was asked to stop. Raises LeaseLost."""
         reply = self._fenced("renew", job_id, attempt, self._settings.lease_seconds)
         return reply is not None
+
+    def grant_commit(self, job_id: str, attempt: int) -> None:
+        """From now on what this attempt commits is the job's, whoever puts it. Raises LeaseLost.
+
+        For stores without conditional puts: whoever claims the job later is told, and puts the same manifest.
+        """
+        self._fenced("grant", job_id, attempt)
 
     def update(self, job_id: str, attempt: int, *, stage: Stage | None = None, progress: float | None = None) -> None:
         """Where the work stands; a new stage begins at progress 0. Raises LeaseLost."""
@@ -186,13 +238,21 @@ class JobStore:
         """
         return _job(self._fenced("release", job_id, attempt, int(counts)))
 
+    def cleared(self, job_id: str) -> None:
+        """A worker has removed what the ended job left; once more later where an attempt's process may yet wake."""
+        self._on_job("cleared", job_id, LATE_LEASES * self._settings.lease_seconds)
+
     # For the reconciler
 
     def expired_leases(self, limit: int = 100) -> list[str]:
-        """Ids of running jobs whose lease has ended."""
-        with reaching_redis():
-            ids: Any = self._client.zrangebyscore(self.keys.leases, "-inf", self.now(), start=0, num=limit)
-        return list(ids)
+        """Ids of running jobs whose lease has ended, by a Redis that has not stood still meanwhile.
+
+        To be called several times a lease: where half of one went by without, every lease is a whole one again.
+        """
+        lease_seconds = self._settings.lease_seconds
+        silence_seconds = max(lease_seconds / 2, LEAST_SILENCE_SECONDS)
+        keys = [self.keys.leases, self.keys.looked]
+        return self._scripts.on_many("expired", keys, [lease_seconds, silence_seconds, limit])
 
     def reclaim(self, job_id: str) -> bool:
         """Takes the job from a worker that went silent, as `release` would; False where its lease has not ended."""
@@ -203,17 +263,23 @@ class JobStore:
         """Queued jobs to publish now; each stays in the outbox until `mark_published`."""
         return self._scripts.on_many("take_due", [self.keys.outbox], [limit, PUBLISH_GRACE_SECONDS])
 
+    def priority(self, job_id: str) -> Priority:
+        """Of a job whose record is gone, which its message will find out, the normal one."""
+        with reaching_redis():
+            priority: Any = self._client.hget(self.keys.job(job_id), "priority")
+        return cast(Priority, priority or "normal")
+
     def mark_published(self, job_id: str) -> None:
         """A message for the job is in the broker."""
         self._on_job("published", job_id)
 
     def published_jobs(self) -> int:
-        """How many queued jobs should have a message in the broker."""
+        """How many jobs should have a message in the broker."""
         with reaching_redis():
             return int(self._client.zcard(self.keys.published))
 
     def republish(self, limit: int, silent_seconds: float) -> list[str]:
-        """Puts the longest published of the jobs that nobody claimed since then back into the outbox."""
+        """Puts the longest published of the jobs that nobody took up since then back into the outbox."""
         return self._scripts.on_many("republish", [self.keys.published, self.keys.outbox], [limit, silent_seconds])
 
     def forget_ended(self, limit: int = 100) -> int:
@@ -224,11 +290,10 @@ class JobStore:
         before = self.now() - kept_seconds * 1_000_000
         with reaching_redis():
             ids: Any = self._client.zrangebyscore(self.keys.ended, "-inf", before, start=0, num=limit)
-        return sum(map(self._forget, self._read(ids)))
+        return sum(map(self._forget, ids))
 
-    def _forget(self, job: Job) -> bool:
-        indexes = self.keys.fixed_indexes(job.owner, job.request.method.name, job.request.labels)
-        outcome, *_ = self._on_job("forget", job.id, more_keys=indexes)
+    def _forget(self, job_id: str) -> bool:
+        outcome, *_ = self._on_job("forget", job_id)
         return bool(outcome == "ok")
 
     # For operators
@@ -238,6 +303,22 @@ class JobStore:
         with reaching_redis():
             seconds, microseconds = self._client.time()
         return seconds * 1_000_000 + microseconds
+
+    def restore(self, job: Job) -> bool:
+        """Puts a job that has succeeded on record again; False where there is a record of it.
+
+        Its events, and the idempotency key that it was made with, are not restored.
+        """
+        assert job.status is Status.SUCCEEDED
+        assert job.finished_at is not None
+        indexes = self.keys.fixed_indexes(job.owner, job.request.method.name, job.request.labels)
+        outcome, *_ = self._on_job(
+            "restore",
+            job.id,
+            record.microseconds(job.finished_at),
+            *record.restored_fields(job, indexes),
+        )
+        return bool(outcome == "ok")
 
     def ready(self) -> list[str]:
         """What about this Redis may lose records, one sentence each. Raises StoreUnavailable."""
@@ -269,15 +350,20 @@ class JobStore:
             for job_id in job_ids:
                 pipeline.hgetall(self.keys.job(job_id))
                 pipeline.zrank(self.keys.waiting, job_id)
-            replies = iter(pipeline.execute())
-        found = zip(job_ids, replies, replies, strict=True)
-        return [record.to_job(job_id, fields, position) for job_id, fields, position in found if fields]
+            pipeline.zcard(self.keys.leases)
+            pipeline.get(self.keys.pace)
+            *replies, running, pace = pipeline.execute()
+        return [
+            record.to_job(job_id, fields, record.Queue.of_replies(position, running, pace))
+            for job_id, fields, position in zip(job_ids, replies[::2], replies[1::2], strict=True)
+            if fields
+        ]
 
 
 def _job(reply: list[Any]) -> Job:
     """From what `record()` in `lua/job.lua` returns."""
-    job_id, flat, queue_position = reply
-    return record.to_job(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), queue_position)
+    job_id, flat, *queue = reply
+    return record.to_job(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), record.Queue.of_replies(*queue))
 
 
 def _json(model: BaseModel) -> str:

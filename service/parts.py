@@ -8,7 +8,6 @@ from fastapi import Depends, Request
 
 from jobs.store import JobStore
 from jobs.watch import Watcher
-from service.replay import Replays
 from service.settings import ServiceSettings
 from storage import Storage
 
@@ -17,10 +16,10 @@ from storage import Storage
 class Parts:
     settings: ServiceSettings
     store: JobStore
-    replays: Replays
     storage: Storage
     celery: Celery
     watcher: Watcher
+    heartbeat_seconds: float
 
 
 def _parts(request: Request) -> Parts:

@@ -35,11 +35,13 @@ class Run:
     """The growth method as a JSON object, where one grows."""
 
     def key(self, recipe: Recipe) -> str:
-        """The same for the same settings, in whatever process."""
-        told = asdict(self)
+        """The same for the same settings, in whatever process; scratch's does not ask for the source."""
+        told, settings = asdict(self), asdict(recipe)
         if self.method:
             told["method"] = json.loads(self.method)
-        return json.dumps({**told, "recipe": asdict(recipe)}, sort_keys=True)
+        if self.kind == "scratch":
+            settings = {name: value for name, value in settings.items() if not name.startswith("source")}
+        return json.dumps({**told, "recipe": settings}, sort_keys=True)
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,33 @@
 -- Prepended to every script about one job. KEYS and ARGV[1] are what Keys.of_job in keys.py lists.
-local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED = unpack(KEYS, 1, 9)
-local BY_STATUS = {
-  queued = KEYS[10], running = KEYS[11], succeeded = KEYS[12], failed = KEYS[13], cancelled = KEYS[14],
-}
+local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE = unpack(KEYS, 1, 10)
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
 local ID = ARGV[1]
 local EVENTS_KEPT = 10000
+-- Apart by more than any time in microseconds until 2096, and still exact as a double.
+local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
+local LATEST_WEIGHS = 0.2
+local CLEARING_SECONDS = 30
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
 end
 
--- What store.py reads a job from: its fields and, while it is queued, the number of jobs ahead of it.
+-- What store.py reads a job from: its fields; the jobs ahead of it while it is queued, those that run, and the pace.
 local function record()
-  return {ID, redis.call('HGETALL', RECORD), redis.call('ZRANK', WAITING, ID)}
+  return {
+    ID, redis.call('HGETALL', RECORD),
+    redis.call('ZRANK', WAITING, ID), redis.call('ZCARD', LEASES), redis.call('GET', PACE),
+  }
+end
+
+local function tell_of(id, record_key, events, kind, data)
+  redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*',
+    'kind', kind, 'attempt', redis.call('HGET', record_key, 'attempt'), 'data', cjson.encode(data))
+  redis.call('PUBLISH', CHANGES, id)
 end
 
 local function tell(kind, data)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*',
-    'kind', kind, 'attempt', field('attempt'), 'data', cjson.encode(data))
-  redis.call('PUBLISH', CHANGES, ID)
+  tell_of(ID, RECORD, EVENTS, kind, data)
 end
 
 -- A visible change: fields of the record, its version, and the event that tells of it.
@@ -31,10 +39,15 @@ local function change(fields, kind, data)
   tell(kind, data)
 end
 
+-- The listing indexes that the job is in all its life.
+local function indexes()
+  return cjson.decode(field('indexes'))
+end
+
 local enter = {}
 
 function enter.queued(time, publish_at)
-  redis.call('ZADD', WAITING, whole(time), ID)
+  redis.call('ZADD', WAITING, whole(time + AHEAD[field('priority')]), ID)
   redis.call('ZADD', OUTBOX, whole(publish_at or time), ID)
   redis.call('HDEL', RECORD, 'stage', 'claim')
   redis.call('HSET', RECORD, 'progress', '0.0')
@@ -44,23 +57,30 @@ function enter.running(time)
   redis.call('HSETNX', RECORD, 'started_at', whole(time))
 end
 
-local function enter_end(time)
+-- What attempts left goes with one more message to a worker, unless whoever ends the job has cleared up by then.
+local function enter_end(time, remains_at)
   redis.call('HSET', RECORD, 'finished_at', whole(time))
   redis.call('ZADD', ENDED, whole(time), ID)
   redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
+  if tonumber(field('attempt')) > 0 then
+    redis.call('HSET', RECORD, 'remains', '1')
+    redis.call('ZADD', OUTBOX, whole(remains_at or time + CLEARING_SECONDS * 1000000), ID)
+  end
 end
 enter.succeeded, enter.failed, enter.cancelled = enter_end, enter_end, enter_end
 
 -- The only way from one status to another: keeps record, indexes and events in step.
 local function move(to, event, publish_at)
   local from = field('status')
-  if from then
-    redis.call('ZREM', BY_STATUS[from], ID)
+  for _, index in ipairs(indexes()) do
+    if from then
+      redis.call('ZREM', index .. ':' .. from, ID)
+    end
+    redis.call('ZADD', index .. ':' .. to, 0, ID)
   end
   for _, key in ipairs({OUTBOX, PUBLISHED, WAITING, LEASES}) do
     redis.call('ZREM', key, ID)
   end
-  redis.call('ZADD', BY_STATUS[to], 0, ID)
   enter[to](now(), publish_at)
   event.status = to
   change({status = to}, 'status', event)
@@ -80,18 +100,21 @@ local function lease_ended(lease_seconds)
   return tonumber(uptime) >= tonumber(lease_seconds)
 end
 
+local function note_pace()
+  local seconds = (now() - field('claimed_at')) / 1000000
+  local mean = tonumber(redis.call('GET', PACE) or seconds)
+  redis.call('SET', PACE, mean + LATEST_WEIGHS * (seconds - mean))
+end
+
 local function lease(lease_seconds)
   local ends = whole(now() + lease_seconds * 1000000)
   redis.call('ZADD', LEASES, ends, ID)
   return ends
 end
 
--- Cancelled while no worker holds it: what dead attempts left behind goes with one more message to a worker.
+-- Cancelled while no worker holds it.
 local function cancel_unheld(event)
-  move('cancelled', event)
-  if tonumber(field('attempt')) > 0 then
-    redis.call('ZADD', OUTBOX, whole(now()), ID)
-  end
+  move('cancelled', event, now())
 end
 
 local function give_up_attempt(reason)

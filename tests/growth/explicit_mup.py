@@ -156,7 +156,7 @@ def _split(x: Tensor, heads: int) -> Tensor:
 
 def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal, with the stock scale: head_dim is that of the base."""
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     ahead = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
     mixed: Tensor = scores.masked_fill(ahead, -torch.inf).softmax(-1) @ v
     return mixed.transpose(1, 2).flatten(2)
