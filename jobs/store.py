@@ -43,6 +43,8 @@ MOST_SEEKS = 1_000
 """Of a page with several labels: it may be short and still have a next one."""
 LATE_LEASES = 5
 """So many leases after an attempt was lost its process is taken to be dead."""
+LEAST_SILENCE_SECONDS = 1.0
+"""What a busy reconciler may take for a look, however short the leases are."""
 SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -292,10 +294,14 @@ class JobStore:
     # For the reconciler
 
     def expired_leases(self, limit: int = 100) -> list[str]:
-        """Ids of running jobs whose lease has ended."""
-        with reaching_redis():
-            ids: Any = self._client.zrangebyscore(self.keys.leases, "-inf", self.now(), start=0, num=limit)
-        return list(ids)
+        """Ids of running jobs whose lease has ended, by a Redis that has not stood still meanwhile.
+
+        To be called several times a lease: where half of one went by without, every lease is a whole one again.
+        """
+        lease_seconds = self._settings.lease_seconds
+        silence_seconds = max(lease_seconds / 2, LEAST_SILENCE_SECONDS)
+        keys = [self.keys.leases, self.keys.looked]
+        return self._scripts.on_many("expired", keys, [lease_seconds, silence_seconds, limit])
 
     def reclaim(self, job_id: str) -> bool:
         """Takes the job from a worker that went silent, as `release` would; False where its lease has not ended."""

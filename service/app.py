@@ -21,7 +21,7 @@ from service.event_stream import HEARTBEAT_SECONDS
 from service.key_store import KeyStore
 from service.keyring import Keyring
 from service.parts import Parts
-from service.routes import catalogue, grow, health, jobs, tune
+from service.routes import catalogue, dashboard, grow, health, jobs, tune
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
 
@@ -63,6 +63,7 @@ def create_app(settings: ServiceSettings | None = None, *, heartbeat_seconds: fl
     problems.install(app)
     for routes in (grow, tune, jobs, catalogue, health):
         app.include_router(routes.router)
+    dashboard.install(app)
     return app
 
 
@@ -78,7 +79,7 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
         with closing(keyring), closing(JobStore(settings)) as store:
             async with Watcher(store, settings.redis_url) as watcher:
                 app.state.parts = Parts(settings, store, storage, celery, watcher, heartbeat_seconds)
-                reconciler = Reconciler(store, celery, silent_seconds=settings.lease_seconds)
+                reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
                 try:
                     yield

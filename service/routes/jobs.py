@@ -1,4 +1,4 @@
-"""Jobs of the caller: list, read, wait, cancel, events. Another owner's job is not found, like one that is not."""
+"""Jobs of the caller: list, read, wait, cancel, events, pictures. Another owner's job is like one that there is not."""
 
 import asyncio
 import re
@@ -15,12 +15,13 @@ from jobs.errors import JobNotFound, NotRetryable
 from jobs.keys import Kind
 from jobs.listing import Filter
 from jobs.record import EVENT_ID, JOB_ID
-from jobs.schema import MAX_LABELS, EventPage, Job, Status
+from jobs.schema import MAX_LABELS, EventPage, Job, OperatorPicture, Status
 from jobs.tuning import AnyJob, JobPage, TrialJob, TuneJob
 from service import event_stream
 from service.auth import Caller, CurrentCaller, ProtectedRoute
 from service.errors import ScopeRequired
 from service.etags import etag, matches
+from service.operator_picture import read_picture
 from service.parts import Parts, SharedParts
 from service.problems import declared
 from service.routes.grow import ACCEPTED_HEADERS, tell_where
@@ -172,6 +173,12 @@ def _again(parts: Parts, caller: Caller, ended: AnyJob) -> tuple[AnyJob, bool]:
             return retry_search(parts, caller, ended)
         case TrialJob():
             raise NotRetryable(ended.id, "a trial of a search")
+
+
+@router.get("/{job_id}/operator", responses=declared(401, 403, 404, 422, 500, 503))
+def read_operator(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> OperatorPicture:
+    """What the operator of a succeeded job looks like, as small heat maps."""
+    return read_picture(parts.storage, _owned(parts, caller, job_id))
 
 
 @router.get(
