@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from jobs.schema import ArchitectureList, GrowthRequest, Job, JobPage, MethodList, Plan, Status
+from jobs.schema import ArchitectureList, GrowthRequest, Job, JobPage, MethodList, Plan, Status, WebhookSecret
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Request = GrowthRequest | Mapping[str, Any]
@@ -81,6 +81,14 @@ def cancel(job_id: str) -> Call[Job]:
 
 def retry(job_id: str) -> Call[Job]:
     return Call("POST", _path(job_id, "retry"), Job)
+
+
+def send_webhook(job_id: str) -> Call[Job]:
+    return Call("POST", _path(job_id, "webhook"), Job)
+
+
+def webhook_secret(*, change: bool) -> Call[WebhookSecret]:
+    return Call("POST" if change else "GET", "/webhook-secret", WebhookSecret)
 
 
 def events_path(job_id: str) -> str:

@@ -51,6 +51,7 @@ class RequestFlags:
     dtype: Annotated[Dtype | None, _flag("What is written; the source's own if left out.")] = None
     seed: Annotated[int | None, _flag("Seed of every random choice.")] = None
     priority: Annotated[Priority | None, _flag("Which jobs start before which.")] = None
+    webhook: Annotated[str | None, _flag("Where to tell that the job has ended, signed.", metavar="URL")] = None
     label: Annotated[
         list[str] | None, _flag("A free word to find the job by, as key=value; repeatable.", metavar="KEY=VALUE")
     ] = None
@@ -66,6 +67,7 @@ class RequestFlags:
             "dtype": self.dtype,
             "seed": self.seed,
             "priority": self.priority,
+            "webhook": self.webhook,
             "expert_noise": self.expert_noise,
             "max_shard_bytes": self.max_shard_bytes,
             "verify": self.verify,

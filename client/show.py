@@ -60,6 +60,8 @@ def job(found: Job) -> RenderableType:
     if found.started_at is not None:
         ended = found.finished_at or datetime.now(UTC)
         facts.append(("time", f"{(ended - found.started_at).total_seconds():.1f} s, attempt {found.attempt}"))
+    if found.webhook is not None:
+        facts.append(("webhook", ", ".join(filter(None, [found.webhook.state, found.webhook.error]))))
     return _facts(*facts, *_outcome(found))
 
 

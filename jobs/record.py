@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from jobs.errors import InvalidCursor
-from jobs.schema import Event, EventKind, Failure, GrowthRequest, Job, Plan, Result, Stage, Status
+from jobs.schema import Delivery, Event, EventKind, Failure, GrowthRequest, Job, Plan, Result, Stage, Status
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 JOB_ID = re.compile(r"job-[0-9a-f]{14}-[0-9a-f]{10}")
@@ -63,8 +63,10 @@ def new_fields(
         "plan": plan.model_dump_json(),
         "owner": owner,
         "priority": request.priority,
+        "webhook": "0" if request.webhook is None else "1",
         "indexes": json.dumps(indexes),
         "created_at": str(created_microseconds),
+        "bytes": str(plan.target.weight_bytes),
         "attempt": "0",
         "uncounted": "0",
         "progress": "0.0",
@@ -94,6 +96,11 @@ class Queue:
         return round((self.position + 1) * self.pace_seconds / self.running)
 
 
+def retry_after_seconds(pace: str | None) -> int:
+    """When it is worth asking again, of an owner who may have no more: about when a job ends, but not hours later."""
+    return 30 if pace is None else min(max(round(float(pace)), 1), 300)
+
+
 def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> Job:
     """The record as the schema has it."""
     return Job(
@@ -113,9 +120,22 @@ def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> Job:
         finished_at=moment(fields["finished_at"]) if "finished_at" in fields else None,
         queue_position=queue.position,
         expected_wait_seconds=queue.expected_wait_seconds(),
+        webhook=_delivery(fields),
         retry_of=fields.get("retry_of"),
         retried_by=fields.get("retried_by"),
         version=int(fields["version"]),
+    )
+
+
+def _delivery(fields: Mapping[str, str]) -> Delivery | None:
+    if "webhook_state" not in fields:
+        return None
+    return Delivery.model_validate(
+        {
+            "state": fields["webhook_state"],
+            "attempts": int(fields["webhook_attempts"]),
+            "error": fields["webhook_error"] or None,
+        }
     )
 
 

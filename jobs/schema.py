@@ -31,6 +31,7 @@ StorageUri = Annotated[
     StringConstraints(pattern=r"^(s3|file)://[^\s\x00-\x1f]+$", max_length=2048),
     Field(description="`s3://bucket/prefix` or `file:///absolute/folder`"),
 ]
+WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=2048)]
 Size = Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE)]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,63}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
@@ -191,6 +192,8 @@ class GrowthRequest(_Closed):
     """Seeds every random choice: the same request writes the same bytes."""
     labels: Annotated[dict[Label, LabelValue], Field(max_length=MAX_LABELS)] = Field(default_factory=dict)
     """Free words to find the job by."""
+    webhook: WebhookUrl | None = None
+    """Where to send a signed message once the job has ended (docs/webhooks.md)."""
     priority: Priority = "normal"
     """Which jobs wait for which: those of a higher priority start first, but never stop one that runs."""
     max_shard_bytes: Annotated[int, Field(strict=True, ge=1_000_000, le=50_000_000_000)] = 5_000_000_000
@@ -359,6 +362,46 @@ class Result(_Closed):
     stage_seconds: dict[str, float] = Field(default_factory=dict)
 
 
+class Delivery(_Closed):
+    """How far the webhook of an ended job is."""
+
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int
+    error: str | None = None
+    """Why the last attempt did not deliver it."""
+
+
+class WebhookData(_Closed):
+    """The job in short; `GET /jobs/{job_id}` has all of it."""
+
+    id: str
+    status: Status
+    output: str
+    labels: dict[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    manifest: str | None
+    """Of a succeeded job: the URI whose presence is the commit."""
+    error: Failure | None
+
+
+class WebhookMessage(_Closed):
+    """What a webhook's body holds, in the form of the Standard Webhooks specification."""
+
+    type: Literal["job.succeeded", "job.failed", "job.cancelled"]
+    timestamp: datetime
+    """When the job ended."""
+    data: WebhookData
+
+
+class WebhookSecret(_Closed):
+    """What the caller's webhooks are signed with."""
+
+    secret: str
+    """As the Standard Webhooks libraries take it: `whsec_` and base64."""
+
+
 class Job(_Closed):
     id: str
     status: Status
@@ -381,6 +424,8 @@ class Job(_Closed):
     expected_wait_seconds: int | None = None
     """While it is queued, about how long until it starts: the jobs up to this one, times how long jobs ran lately,
     shared out among as many workers as have a job now. Left out where none has, or none has ended yet."""
+    webhook: Delivery | None = None
+    """Of an ended job whose request names one."""
     retry_of: str | None = None
     """The job that this one was made to try again."""
     retried_by: str | None = None
@@ -403,6 +448,7 @@ class EventKind(StrEnum):
     FIT = "fit"
     LOG = "log"
     RETRIED = "retried"
+    WEBHOOK = "webhook"
 
 
 class Event(_Closed):

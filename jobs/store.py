@@ -16,9 +16,18 @@ import redis
 from pydantic import BaseModel, JsonValue
 
 from jobs import record
-from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, NotRetryable, OutputReserved
+from jobs.errors import (
+    IdempotencyConflict,
+    JobNotFound,
+    LeaseLost,
+    NotClaimable,
+    NotRetryable,
+    OutputReserved,
+    QuotaExceeded,
+)
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
+from jobs.quotas import NO_QUOTA, Quota
 from jobs.schema import (
     EventKind,
     EventPage,
@@ -80,11 +89,12 @@ class JobStore:
         idempotency_key: str | None = None,
         *,
         retry_of: str | None = None,
+        quota: Quota = NO_QUOTA,
     ) -> tuple[Job, bool]:
         """A new queued job with its output reserved; or, and True, the job that the key made before.
 
         `retry_of` names a job that ended without a result, and is its own key, for good. Raises IdempotencyConflict,
-        OutputReserved, NotRetryable, JobNotFound.
+        QuotaExceeded, OutputReserved, NotRetryable, JobNotFound.
         """
         created = self.now()
         job_id = record.new_id(created)
@@ -99,21 +109,26 @@ class JobStore:
             self._settings.idempotency_seconds,
             PUBLISH_GRACE_SECONDS,
             retry_of or "",
+            *quota.arguments(),
             record.folder(request.output),
             *record.new_fields(request, plan, owner, created, indexes),
-            more_keys=[self.keys.idempotency(owner, key), *former],
+            *("usage", usage := self.keys.usage(owner)),
+            *quota.fields(),
+            more_keys=[self.keys.idempotency(owner, key), usage, *former],
         )
-        if outcome == "conflict":
-            raise IdempotencyConflict(key)
-        if outcome == "reserved":
-            output, holder = rest
-            raise OutputReserved(request.output, output, holder)
-        if retry_of is not None and outcome == "not_retryable":
-            if rest[0] is None:
-                raise JobNotFound(retry_of)
-            raise NotRetryable(retry_of, rest[0])
-        if outcome == "known":
-            return self.get(rest[0]), rest[0] != job_id
+        match outcome:
+            case "conflict":
+                raise IdempotencyConflict(key)
+            case "reserved":
+                output, holder = rest
+                raise OutputReserved(request.output, output, holder)
+            case "not_retryable":
+                raise JobNotFound(str(retry_of)) if rest[0] is None else NotRetryable(str(retry_of), rest[0])
+            case "quota":
+                exceeded, pace = rest
+                raise QuotaExceeded(exceeded, record.retry_after_seconds(pace))
+            case "known":
+                return self.get(rest[0]), rest[0] != job_id
         return _job(rest[0]), False
 
     def made_by(self, request: GrowthRequest, owner: str, idempotency_key: str) -> Job | None:

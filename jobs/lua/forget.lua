@@ -9,5 +9,6 @@ end
 redis.call('DEL', RECORD, EVENTS)
 redis.call('ZREM', ENDED, ID)
 redis.call('ZREM', OUTBOX, ID)
+redis.call('ZREM', WEBHOOKS, ID)
 redis.call('ZREM', PUBLISHED, ID)
 return {'ok'}

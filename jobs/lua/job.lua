@@ -1,5 +1,5 @@
 -- Prepended to every script about one job. KEYS and ARGV[1] are what Keys.of_job in keys.py lists.
-local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE = unpack(KEYS, 1, 10)
+local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE, WEBHOOKS = unpack(KEYS, 1, 11)
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
 local ID = ARGV[1]
 local EVENTS_KEPT = 10000
@@ -7,6 +7,7 @@ local EVENTS_KEPT = 10000
 local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
 local LATEST_WEIGHS = 0.2
 local CLEARING_SECONDS = 30
+local HELD_SECONDS = 10
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
@@ -44,6 +45,11 @@ local function indexes()
   return cjson.decode(field('indexes'))
 end
 
+-- The jobs of the same owner in one status; the second index is that of all of them.
+local function owned(status)
+  return indexes()[2] .. ':' .. status
+end
+
 local enter = {}
 
 function enter.queued(time, publish_at)
@@ -57,11 +63,23 @@ function enter.running(time)
   redis.call('HSETNX', RECORD, 'started_at', whole(time))
 end
 
+local function due_webhook(time)
+  redis.call('HSET', RECORD, 'webhook_state', 'pending', 'webhook_attempts', 0, 'webhook_error', '')
+  redis.call('ZADD', WEBHOOKS, whole(time), ID)
+end
+
 -- What attempts left goes with one more message to a worker, unless whoever ends the job has cleared up by then.
 local function enter_end(time, remains_at)
   redis.call('HSET', RECORD, 'finished_at', whole(time))
   redis.call('ZADD', ENDED, whole(time), ID)
   redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
+  local usage = field('usage')
+  if usage and redis.call('DECRBY', usage, field('bytes')) <= 0 then
+    redis.call('DEL', usage)
+  end
+  if field('webhook') == '1' then
+    due_webhook(time)
+  end
   if tonumber(field('attempt')) > 0 then
     redis.call('HSET', RECORD, 'remains', '1')
     redis.call('ZADD', OUTBOX, whole(remains_at or time + CLEARING_SECONDS * 1000000), ID)

@@ -28,6 +28,8 @@ COMMANDS = (
     "wait",
     "cancel",
     "retry",
+    "webhook",
+    "secret",
     "list",
     "methods",
     "architectures",
