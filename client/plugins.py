@@ -16,6 +16,7 @@ from client.exits import Exit
 
 GROUP = "grow.commands"
 SUMMARIES = {
+    "rebuild": "Put jobs on record again from their outputs, after a loss of Redis.",
     "run": "Run a job in this process, without a service.",
     "keys": "Make, list and revoke API keys, as the operator of a service.",
 }

@@ -24,7 +24,7 @@ def param_groups(
     no gradient in none. Raises ValueError for a parameter that the target does not have.
     """
     groups: dict[Multipliers, list[nn.Parameter]] = {}
-    for parameter, tensor in _tensors(module, plan.target):
+    for parameter, tensor in named_tensors(module, plan.target):
         if parameter.requires_grad:
             groups.setdefault(plan.parameters[tensor], []).append(parameter)
     return [
@@ -44,7 +44,7 @@ def initialise(module: nn.Module, plan: TransferPlan, seed: int) -> None:
     rows = _rows(plan.target)
     base_rows = {row.name: row for row in plan.base.architecture.table(plan.base)}
     noise = Noise(NoiseKind.INITIAL, seed, order=())
-    for parameter, tensor in _tensors(module, plan.target):
+    for parameter, tensor in named_tensors(module, plan.target):
         row, layer = rows[tensor]
         factor = plan.parameters[tensor].init_std
         spread = base_rows.get(row.name, row).init_std * factor
@@ -58,7 +58,7 @@ def _gain(stored: Tensor, factor: float, base: ModelConfig) -> Tensor:
     return (stored + offset) * factor - offset
 
 
-def _tensors(module: nn.Module, config: ModelConfig) -> Iterator[tuple[nn.Parameter, str]]:
+def named_tensors(module: nn.Module, config: ModelConfig) -> Iterator[tuple[nn.Parameter, str]]:
     """Every parameter, and the name in the table of its tensor; of several that it holds together the first."""
     parameters = dict(module.named_parameters(remove_duplicate=False))
     held, rows = held_tensors(config, parameters), _rows(config)

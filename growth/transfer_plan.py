@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from growth.config import ModelConfig
+from growth.errors import ImpossibleTarget
 from growth.matching import held_tensors
 
 Optimizer = Literal["adamw", "adam", "sgd"]
@@ -97,11 +98,18 @@ class TransferPlan:
             "target": dict(self.target.raw),
         }
 
+    @staticmethod
+    def refused(reason: ImpossibleTarget) -> dict[str, Any]:
+        """The content of `training.json` where there is no plan."""
+        return {"format": FORMAT, "refused": " ".join(filter(None, (str(reason), reason.hint))), "groups": []}
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TransferPlan":
-        """The plan of a `training.json`. Raises ValueError where it is of another format."""
+        """The plan of a `training.json`. Raises ValueError where it is of another format, or there is none in it."""
         if data.get("format") != FORMAT:
             raise ValueError(f"This is no {TRAINING_FILE} of format {FORMAT}: its format is {data.get('format')!r}.")
+        if "refused" in data:
+            raise ValueError(data["refused"])
         parameters = {
             name: Multipliers(**{key: value for key, value in group.items() if key != "parameters"})
             for group in data["groups"]

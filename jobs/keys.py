@@ -11,6 +11,7 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | published                    | zset   | has one; score: since when                                             |
 | waiting                      | zset   | queued; score: priority, since when, so the rank is the queue position |
 | leases                       | zset   | running; score: when the lease ends                                    |
+| looked                       | string | when leases were last looked at                                        |
 | outputs                      | zset   | "<output>/ <id>" of every live job, in byte order; released at its end |
 | pace                         | string | seconds that a job runs: a mean in which the latest weighs most        |
 | ended                        | zset   | succeeded, failed, cancelled; score: since when                        |
@@ -45,6 +46,7 @@ class Keys:
         self.published = self._key("published")
         self.waiting = self._key("waiting")
         self.leases = self._key("leases")
+        self.looked = self._key("looked")
         self.outputs = self._key("outputs")
         self.ended = self._key("ended")
         self.pace = self._key("pace")

@@ -7,13 +7,16 @@ publish is claimed once.
 import logging
 import threading
 from dataclasses import dataclass
+from typing import Self
 
 from celery import Celery
 
 from jobs.errors import StoreUnavailable
 from jobs.queue import enqueue, waiting_messages
+from jobs.settings import SharedSettings
 from jobs.store import JobStore
 
+INTERVAL_SECONDS = 2.0
 SILENT_SECONDS = 60.0
 """A message may be on its way from the broker to a claim for this long before it can count as lost."""
 
@@ -58,7 +61,7 @@ class Reconciler:
         self,
         store: JobStore,
         celery: Celery,
-        interval_seconds: float = 2.0,
+        interval_seconds: float = INTERVAL_SECONDS,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
         self._store = store
@@ -67,6 +70,12 @@ class Reconciler:
         self._silent_seconds = silent_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+
+    @classmethod
+    def by(cls, settings: SharedSettings, store: JobStore, celery: Celery) -> Self:
+        """One that looks several times a lease, and waits as long for a message as for a silent worker."""
+        lease_seconds = settings.lease_seconds
+        return cls(store, celery, min(INTERVAL_SECONDS, lease_seconds / 6), lease_seconds)
 
     def start(self) -> None:
         self._thread.start()

@@ -75,6 +75,22 @@ def new_fields(
     return [text for pair in fields.items() for text in pair]
 
 
+def restored_fields(job: Job, indexes: Sequence[str]) -> list[str]:
+    """The same of a job that has succeeded, less its status and its end."""
+    assert job.result is not None
+    made = new_fields(job.request, job.plan, job.owner, microseconds(job.created_at), indexes)
+    fields = {
+        "output": folder(job.request.output),
+        "attempt": str(job.attempt),
+        "stage": Stage.COMMITTING,
+        "progress": "1.0",
+        "result": job.result.model_dump_json(exclude_none=True),
+    }
+    if job.started_at is not None:
+        fields["started_at"] = str(microseconds(job.started_at))
+    return [*made, *(text for pair in fields.items() for text in pair)]
+
+
 @dataclass(frozen=True)
 class Queue:
     """What a job's place in the queue is told from."""

@@ -50,6 +50,8 @@ MOST_SEEKS = 1_000
 """Of a page with several labels: it may be short and still have a next one."""
 LATE_LEASES = 5
 """So many leases after an attempt was lost its process is taken to be dead."""
+LEAST_SILENCE_SECONDS = 1.0
+"""What a busy reconciler may take for a look, however short the leases are."""
 SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -258,10 +260,14 @@ class JobStore:
     # For the reconciler
 
     def expired_leases(self, limit: int = 100) -> list[str]:
-        """Ids of running jobs whose lease has ended."""
-        with reaching_redis():
-            ids: Any = self._client.zrangebyscore(self.keys.leases, "-inf", self.now(), start=0, num=limit)
-        return list(ids)
+        """Ids of running jobs whose lease has ended, by a Redis that has not stood still meanwhile.
+
+        To be called several times a lease: where half of one went by without, every lease is a whole one again.
+        """
+        lease_seconds = self._settings.lease_seconds
+        silence_seconds = max(lease_seconds / 2, LEAST_SILENCE_SECONDS)
+        keys = [self.keys.leases, self.keys.looked]
+        return self._scripts.on_many("expired", keys, [lease_seconds, silence_seconds, limit])
 
     def reclaim(self, job_id: str) -> bool:
         """Takes the job from a worker that went silent, as `release` would; False where its lease has not ended."""
@@ -312,6 +318,22 @@ class JobStore:
         with reaching_redis():
             seconds, microseconds = self._client.time()
         return seconds * 1_000_000 + microseconds
+
+    def restore(self, job: Job) -> bool:
+        """Puts a job that has succeeded on record again; False where there is a record of it.
+
+        Its events, and the idempotency key that it was made with, are not restored.
+        """
+        assert job.status is Status.SUCCEEDED
+        assert job.finished_at is not None
+        indexes = self.keys.fixed_indexes(job.owner, job.request.method.name, job.request.labels)
+        outcome, *_ = self._on_job(
+            "restore",
+            job.id,
+            record.microseconds(job.finished_at),
+            *record.restored_fields(job, indexes),
+        )
+        return bool(outcome == "ok")
 
     def ready(self) -> list[str]:
         """What about this Redis may lose records, one sentence each. Raises StoreUnavailable."""

@@ -24,7 +24,7 @@ from service.event_stream import HEARTBEAT_SECONDS
 from service.key_store import KeyStore
 from service.keyring import Keyring
 from service.parts import Parts
-from service.routes import catalogue, grow, health, jobs, webhooks
+from service.routes import catalogue, dashboard, grow, health, jobs, webhooks
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
 
@@ -66,6 +66,7 @@ def create_app(settings: ServiceSettings | None = None, *, heartbeat_seconds: fl
     problems.install(app)
     for routes in (grow, jobs, webhooks, catalogue, health):
         app.include_router(routes.router)
+    dashboard.install(app)
     return app
 
 
@@ -83,7 +84,7 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
             async with Watcher(store, settings.redis_url) as watcher:
                 app.state.parts = Parts(settings, store, storage, celery, watcher, outbox, heartbeat_seconds)
                 courier = asyncio.create_task(Courier(store, outbox, settings.webhook_hosts).run())
-                reconciler = Reconciler(store, celery, silent_seconds=settings.lease_seconds)
+                reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
                 try:
                     yield

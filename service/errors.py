@@ -11,7 +11,8 @@ ServiceError
 ├── SourceNotFound        nothing lies at the source
 ├── OutputOverlaps        the output is inside of what is read, or around it
 ├── OutputExists          something lies at the output already
-└── StorageRefused        a store would not let us look at one of the request's URIs
+├── NoOperatorPicture     the job has left no picture of its operator, or it is gone
+└── StorageRefused        a store would not let us look at a URI of a request or of a job
     └── StorageSilent     it did not answer; the same request may succeed later
 """
 
@@ -76,10 +77,14 @@ class OutputExists(ServiceError):
     field = "/output"
 
 
+class NoOperatorPicture(ServiceError):
+    code = "no_operator_picture"
+
+
 class StorageRefused(ServiceError):
     """Takes its sentence and its code from what storage raised."""
 
-    def __init__(self, error: StorageError, field: str) -> None:
+    def __init__(self, error: StorageError, field: str | None) -> None:
         super().__init__(str(error), field=field)
         self.code = error.code
 

@@ -53,6 +53,7 @@ EDGES: Mapping[type[Exception], Edge] = {
     errors.SourceNotFound: Edge(422),
     errors.OutputOverlaps: Edge(422),
     errors.OutputExists: Edge(409),
+    errors.NoOperatorPicture: Edge(404),
     errors.StorageRefused: Edge(422),
     errors.StorageSilent: Edge(503),
     GrowthError: Edge(422),

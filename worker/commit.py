@@ -17,8 +17,9 @@ import structlog
 
 from growth.errors import InvalidCheckpoint
 from growth.plan import GrowthPlan
+from growth.transfer_plan import TRAINING_FILE
 from jobs.schema import FitReport, Plan, PretrainingReport, Result, Verification
-from storage import AlreadyExists, NotFound, ObjectStore, StorageError, Unavailable, Unsupported, Uri, WrittenObject
+from storage import AlreadyExists, NotFound, ObjectStore, StorageError, Unavailable, Uri, WrittenObject
 from storage.folder import Folder
 from worker.card_metadata import MAX_CARD_BYTES
 from worker.carried import CARRIED_FILES
@@ -26,6 +27,7 @@ from worker.manifest import Commit, Lineage, StoredObject, manifest_bytes, manif
 from worker.messages import Work
 from worker.model_card import model_card
 from worker.output import LINEAGE_FILE, Output
+from worker.training import training_of
 
 MAX_CARRIED_BYTES = 1 << 29
 PACKAGES = ("model-growth", "safetensors", "torch", "transformers")
@@ -50,6 +52,8 @@ class Grown:
     """The optimizer's."""
     pretraining: PretrainingReport | None
     fit: Fitted | None
+    picture: WrittenObject
+    """Of the operator."""
     verification: Verification | None
     stage_seconds: Mapping[str, float]
 
@@ -61,8 +65,8 @@ def commit(
 
     The result is another attempt's where that one committed first. Raises OutputExists where another job did.
     """
-    small = [_put_small_file(output, name, data) for name, data in _small_files(work, plan, source)]
-    large = [*grown.shards, *grown.state, *([grown.fit.operator] if grown.fit else [])]
+    small = [_put_small_file(output, work, name, data) for name, data in _small_files(work, plan, source)]
+    large = [*grown.shards, *grown.state, *([grown.fit.operator] if grown.fit else []), grown.picture]
     made = Commit(
         job_id=output.job_id,
         attempt=work.attempt,
@@ -109,14 +113,19 @@ def _small_files(work: Work, plan: GrowthPlan, source: Folder) -> Iterator[tuple
     for name in CARRIED_FILES:
         if name in names:
             yield name, _carried(source, name)
+    training = training_of(work.request, plan)
+    yield TRAINING_FILE, _json(training)
     card = source.read("README.md", 0, MAX_CARD_BYTES) if "README.md" in names else b""
-    yield "README.md", model_card(work.request, plan, card, sentence_transformer="modules.json" in names).encode()
+    yield (
+        "README.md",
+        model_card(work.request, plan, card, training, sentence_transformer="modules.json" in names).encode(),
+    )
 
 
-def _put_small_file(output: Output, name: str, data: bytes) -> StoredObject:
+def _put_small_file(output: Output, work: Work, name: str, data: bytes) -> StoredObject:
     uri = output.uri.join(name)
     try:
-        _put_if_absent(output.store, uri, data)
+        _put_if_absent(output.store, uri, data, conditional=work.conditional)
     except AlreadyExists:
         if output.store.read(uri) != data:
             if not output.owned() or output.committed() is not None:
@@ -130,7 +139,7 @@ def _put_manifest(output: Output, data: bytes, still_holds: Callable[[], None]) 
     uri = manifest_uri(output.uri)
     still_holds()
     try:
-        _put_if_absent(output.store, uri, data)
+        output.store.put(uri, data, if_absent=True)
     except Unavailable:
         # The put may have happened although its answer never came.
         if (committed := output.committed()) is None:
@@ -142,7 +151,7 @@ def _put_manifest(output: Output, data: bytes, still_holds: Callable[[], None]) 
         # Left by an attempt that stalled on its way to the commit, and whose shards this one has cleared away.
         still_holds()
         output.store.delete(uri)
-        _put_if_absent(output.store, uri, data)
+        output.store.put(uri, data, if_absent=True)
     return result_of(output.uri, data)
 
 
@@ -153,13 +162,13 @@ def _put_granted(output: Output, data: bytes) -> Result:
     return result_of(output.uri, data)
 
 
-def _put_if_absent(store: ObjectStore, uri: Uri, data: bytes) -> None:
+def _put_if_absent(store: ObjectStore, uri: Uri, data: bytes, *, conditional: bool) -> None:
+    if conditional:
+        store.put(uri, data, if_absent=True)
+        return
     if store.exists(uri):
         raise AlreadyExists(f"{uri} exists already: choose another name or delete it.")
-    try:
-        store.put(uri, data, if_absent=True)
-    except Unsupported:
-        store.put(uri, data)
+    store.put(uri, data)
 
 
 def _tidy(output: Output, attempt: int) -> None:

@@ -94,7 +94,8 @@ def _plan(request: GrowthRequest, storage: Storage) -> Plan:
 
 def _grow(request: GrowthRequest, plan: Plan, storage: Storage, settings: WorkerSettings) -> Job:
     created_at = datetime.now(UTC)
-    work = Work(job_id=new_id(microseconds(created_at)), attempt=1, request=request, plan=plan)
+    # No other attempt can be at work, so that a look before each put does on every store.
+    work = Work(job_id=new_id(microseconds(created_at)), attempt=1, request=request, plan=plan, conditional=False)
     outcome = _outcome(work, storage, settings)
     _tidy(work, storage, settings, keep_output=isinstance(outcome, Result))
     return Job(

@@ -13,6 +13,9 @@ from growth.header import INDEX_FILE
 from jobs.schema import FitReport, GrowthRequest, Plan, PretrainingReport, Result, Selection, Verification
 from storage import NotFound, ObjectStore, Uri
 
+PICTURE = "picture"
+"""What the name of the operator's pictures begins with."""
+
 
 class StoredObject(BaseModel):
     """An object of the output, as it was when it was written."""
@@ -99,5 +102,10 @@ def result_of(output: Uri, manifest: bytes) -> Result:
         fit=commit.fit,
         verification=commit.verification,
         selection=commit.selection,
+        picture=next((str(output.join(name)) for name in _names(commit) if name.startswith(f"{PICTURE}-")), None),
         stage_seconds=commit.stage_seconds,
     )
+
+
+def _names(commit: Commit) -> list[str]:
+    return [stored.name for stored in commit.objects]

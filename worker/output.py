@@ -1,8 +1,8 @@
 """A job's output prefix: which names the job writes there, what in it is the job's own, and how that is removed.
 
-Names are of two kinds. Shards (of an optimizer's state too) and a fitted operator carry job and attempt, so that two
-attempts never meet. The other files have fixed names; `growth.json` is put before them, only where none is, and removed
-after them: while it names the job, the fixed names are the job's.
+Names are of two kinds. Shards (of an optimizer's state too), a fitted operator and pictures carry job and attempt, so
+that two attempts never meet. The other files have fixed names; `growth.json` is put before them, only where none is,
+and removed after them: while it names the job, the fixed names are the job's.
 
 An attempt may stall for longer than its lease and wake in the middle of anything, while a later one is at work or has
 committed. So it deletes by name what attempts up to its own have written, and nothing else; fixed names go when the
@@ -15,16 +15,17 @@ from collections.abc import Callable
 from typing import Literal
 
 from growth.header import INDEX_FILE
+from growth.transfer_plan import TRAINING_FILE
 from jobs.schema import Result
 from storage import NotFound, ObjectStore, ObjectWriter, Uri, WrittenObject
 from worker.carried import CARRIED_FILES
 from worker.errors import OutputExists
-from worker.manifest import Commit, commit_of, manifest_uri, read_manifest, result_of
+from worker.manifest import PICTURE, Commit, commit_of, manifest_uri, read_manifest, result_of
 
 LINEAGE_FILE = "growth.json"
 ShardKind = Literal["model", "optimizer"]
-FIXED_FILES = ("config.json", *CARRIED_FILES, "README.md")
-ATTEMPT_NAME = re.compile(r"(?:model|optimizer|operator|commit|probe)-(.+)-a([1-9][0-9]*)[-.].+")
+FIXED_FILES = ("config.json", *CARRIED_FILES, TRAINING_FILE, "README.md")
+ATTEMPT_NAME = re.compile(r"(?:model|optimizer|operator|picture|commit|probe)-(.+)-a([1-9][0-9]*)[-.].+")
 
 
 class Output:
@@ -103,6 +104,9 @@ class Output:
 
     def operator_name(self, attempt: int) -> str:
         return f"{self._stem('operator', attempt)}.safetensors"
+
+    def picture_name(self, attempt: int) -> str:
+        return f"{self._stem(PICTURE, attempt)}.json"
 
     def commit_name(self, attempt: int) -> str:
         return f"{self._stem('commit', attempt)}.json"

@@ -22,6 +22,7 @@ from worker.fit_state import FIT_STATE, FitStates, kept, state_folder
 from worker.messages import Work
 from worker.optimizer import with_state, write_state
 from worker.output import Output
+from worker.picturing import picture_bytes
 from worker.planning import Opened, open_inputs, plan_of, plan_untrained
 from worker.report import Report, Stages
 from worker.settings import WorkerSettings, device_of, shared
@@ -73,7 +74,8 @@ class _Run:
             with stage(Stage.VERIFYING):
                 verification = self._verify(opened, shards)
         with stage(Stage.COMMITTING):
-            grown = Grown(shards, state, self._pretrained(), fitted, verification, stage.seconds)
+            picture = self._picture(operator)
+            grown = Grown(shards, state, self._pretrained(), fitted, picture, verification, stage.seconds)
             result = self._commit(opened, grown)
         return result.model_copy(update={"stage_seconds": stage.seconds})
 
@@ -210,6 +212,9 @@ class _Run:
 
         written = written_reader(Folder(self._storage, self._output.uri), shards)
         return verify_output(opened.plan, opened.reader, written, opened.corpus, device=self._device)
+
+    def _picture(self, operator: GrowthOperator) -> WrittenObject:
+        return self._output.put(self._output.picture_name(self._work.attempt), picture_bytes(operator))
 
     def _commit(self, opened: Opened, grown: Grown) -> Result:
         work, report = self._work, self._report

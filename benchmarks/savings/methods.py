@@ -67,11 +67,7 @@ LLAMA_SMALL = (
     _entry("hypercloning, noise of 10 dB, identity", **NOISY),
     PAD,
     _entry("lemon, stack", "stack", width="lemon"),
-    _entry("hypercloning, identity", "hypercloning", once=True),
-    _entry("pad, identity", "identity", width="pad", once=True),
-    _entry("bert2bert, unequal split, stack", "bert2bert", split="unequal", once=True),
     _ligo("ligo from lemon, 25 steps", 25, "lemon"),
-    _ligo("ligo from hypercloning with noise of 10 dB, 25 steps", 25, NOISY, once=True),
 )
 _ANY = (
     PAD,

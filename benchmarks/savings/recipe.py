@@ -103,7 +103,7 @@ VIT = Recipe(
     target={"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4},
     length=17,
     batch_size=64,
-    source_steps=800,
+    source_steps=600,
     source_rate=2e-3,
     source_warmup=50,
 )

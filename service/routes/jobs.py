@@ -1,4 +1,4 @@
-"""Jobs of the caller: list, read, wait, cancel, events. Another owner's job is not found, like one that is not."""
+"""Jobs of the caller: list, read, wait, cancel, events, pictures. Another owner's job is like one that there is not."""
 
 import asyncio
 import re
@@ -14,11 +14,12 @@ from pydantic.json_schema import SkipJsonSchema
 from jobs.errors import JobNotFound
 from jobs.listing import Filter
 from jobs.record import EVENT_ID, JOB_ID
-from jobs.schema import MAX_LABELS, EventPage, Job, JobPage, Status
+from jobs.schema import MAX_LABELS, EventPage, Job, JobPage, OperatorPicture, Status
 from service import event_stream
 from service.auth import Caller, CurrentCaller, ProtectedRoute
 from service.errors import ScopeRequired
 from service.etags import etag, matches
+from service.operator_picture import read_picture
 from service.parts import Parts, SharedParts
 from service.problems import declared
 from service.routes.grow import ACCEPTED_HEADERS, TOO_MANY, tell_where
@@ -156,6 +157,12 @@ def retry_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts, request:
     job, replayed = retry(parts, caller, owned(parts, caller, job_id))
     tell_where(job, replayed, request, response)
     return job
+
+
+@router.get("/{job_id}/operator", responses=declared(401, 403, 404, 422, 500, 503))
+def read_operator(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> OperatorPicture:
+    """What the operator of a succeeded job looks like, as small heat maps."""
+    return read_picture(parts.storage, owned(parts, caller, job_id))
 
 
 @router.get(

@@ -6,10 +6,11 @@ Nothing of the engine is used here. A tensor has a stock checkpoint's name; what
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 Weights = Mapping[str, Tensor]
 EPSILON = 1e-5
@@ -36,6 +37,27 @@ class Rule:
     spread: float
     held: float = 1.0
     """How many times as much a stock model holds, because it has no place for a factor of the forward pass."""
+
+
+class Float64Norm(nn.Module):
+    """A stock RMSNorm computes in float32, whatever it is given; here nothing may be rounded to that."""
+
+    def __init__(self, norm: Any, offset: float) -> None:
+        super().__init__()
+        self.weight, self._offset = norm.weight, offset
+        self._epsilon = float(getattr(norm, "variance_epsilon", getattr(norm, "eps", 0.0)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _rms_norm(x, self.weight + self._offset, self._epsilon)
+
+
+def in_float64(module: nn.Module, gain_offset: float = 0.0) -> nn.Module:
+    """The module in evaluation, computing in float64 throughout."""
+    module = module.double().eval()
+    for name, part in list(module.named_modules()):
+        if type(part).__name__.endswith(("RMSNorm", "T5LayerNorm")):
+            module.set_submodule(name, Float64Norm(part, gain_offset))
+    return module
 
 
 def matrix(fan_in: float, fan_out: float, layers: float, held: float = 1.0) -> Rule:
@@ -118,13 +140,13 @@ def llama_logits(w: Weights, tokens: Tensor, m: Ratios, *, heads: int, kv_heads:
 
 def _layer_norm(x: Tensor, w: Weights, name: str) -> Tensor:
     centred = x - x.mean(-1, keepdim=True)
-    return (
-        centred / (centred.square().mean(-1, keepdim=True) + EPSILON).sqrt() * w[f"{name}.weight"] + w[f"{name}.bias"]
-    )
+    normed: Tensor = _rms_norm(centred, w[f"{name}.weight"])
+    return normed + w[f"{name}.bias"]
 
 
-def _rms_norm(x: Tensor, gain: Tensor) -> Tensor:
-    return x / (x.square().mean(-1, keepdim=True) + EPSILON).sqrt() * gain
+def _rms_norm(x: Tensor, gain: Tensor, epsilon: float = EPSILON) -> Tensor:
+    normed: Tensor = x / (x.square().mean(-1, keepdim=True) + epsilon).sqrt()
+    return normed * gain
 
 
 def _split(x: Tensor, heads: int) -> Tensor:
@@ -136,7 +158,8 @@ def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal, with the stock scale: head_dim is that of the base."""
     scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     ahead = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
-    return (scores.masked_fill(ahead, -torch.inf).softmax(-1) @ v).transpose(1, 2).flatten(2)
+    mixed: Tensor = scores.masked_fill(ahead, -torch.inf).softmax(-1) @ v
+    return mixed.transpose(1, 2).flatten(2)
 
 
 def _rotated(x: Tensor) -> Tensor:

@@ -7,12 +7,21 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from growth.config import ModelConfig
 from growth.mutransfer import transfer
 from growth.parameter_groups import initialise, param_groups
-from tests.growth.explicit_mup import EPSILON, Ratios, Rule, gpt2_logits, gpt2_rule, llama_logits, llama_rule
+from tests.growth.explicit_mup import (
+    EPSILON,
+    Ratios,
+    Rule,
+    gpt2_logits,
+    gpt2_rule,
+    in_float64,
+    llama_logits,
+    llama_rule,
+)
 from worker.modules import build_module
 
 LR, DECAY, BETAS, EPS = 5e-3, 0.3, (0.9, 0.95), 1e-4
@@ -79,19 +88,6 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any], Ratios, Logits, 
 }
 
 
-class Float64Norm(nn.RMSNorm):
-    """A stock RMSNorm computes in float32, whatever it is given; here nothing may be rounded to that."""
-
-
-def stock(config: ModelConfig) -> nn.Module:
-    module = build_module(config, seed=0).double()
-    for name, part in list(module.named_modules()):
-        if type(part).__name__.endswith("RMSNorm"):
-            exact = Float64Norm(part.weight.shape, eps=EPSILON, dtype=torch.float64)
-            module.set_submodule(name, exact)
-    return module.eval()
-
-
 def loss_of(logits: Tensor, tokens: Tensor) -> Tensor:
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
 
@@ -101,7 +97,7 @@ def test_steps_are_those_of_explicit_multipliers(
     base: Mapping[str, Any], grown: Mapping[str, Any], ratios: Ratios, logits: Logits, rule_of: RuleOf
 ) -> None:
     plan = transfer(ModelConfig.from_dict(base), ModelConfig.from_dict({**base, **grown}))
-    module = stock(plan.target_config())
+    module = in_float64(build_module(plan.target_config(), seed=0))
     initialise(module, plan, seed=1)
     parameters = dict(module.named_parameters())
     rules = {name: rule_of(name, ratios) for name in parameters}

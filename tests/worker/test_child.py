@@ -50,6 +50,23 @@ def test_it_asks_before_it_commits(make_farm: MakeFarm, llama: Path) -> None:
     assert sum(isinstance(message, MayCommit) for message in told) == 1
 
 
+def test_it_asks_again_where_the_answer_came_late(make_farm: MakeFarm, llama: Path) -> None:
+    """As after a stop that was longer than the lease."""
+    farm = make_farm()
+    asked = 0
+    with start(farm, llama) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for line in child.stdout:
+            if isinstance(MESSAGE.validate_json(line), MayCommit):
+                asked += 1
+                assert not any("index.json" in name for name in farm.names(farm.root) if "output" in name)
+                until = time.monotonic() + (60 if asked == 3 else -0.001)
+                child.stdin.write(Go(until=until).model_dump_json().encode() + b"\n")
+                child.stdin.flush()
+    assert (child.returncode, asked) == (0, 3)
+
+
 def test_it_dies_when_its_worker_lets_go_of_it(
     make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path
 ) -> None:
