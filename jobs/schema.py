@@ -18,8 +18,11 @@ from pydantic import (
     StringConstraints,
     Tag,
     ValidationInfo,
+    WrapValidator,
     field_validator,
 )
+
+from jobs.tolerance import without_unknown
 
 MAX_SIZE = 2**31 - 1
 MAX_LABELS = 32
@@ -44,6 +47,12 @@ class _Closed(BaseModel):
     """A model that refuses fields it does not know, so that a typing error is never silently ignored."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class _Answer(BaseModel):
+    """A model that passes over fields it does not know, so that an older client reads what a newer service says."""
+
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
 
 
 class Method(BaseModel):
@@ -220,7 +229,7 @@ class GrowthRequest(_Closed):
     """Load source and target and compare their logits before the commit."""
 
 
-class ModelSize(_Closed):
+class ModelSize(_Answer):
     """One model, by what it takes to store and run."""
 
     sizes: dict[str, int]
@@ -231,7 +240,7 @@ class ModelSize(_Closed):
     """Of one forward pass, matrix products alone (2 per multiply-add); an image's tokens are its patches."""
 
 
-class Candidate(_Closed):
+class Candidate(_Answer):
     """A method that `auto` looked at."""
 
     label: str
@@ -246,7 +255,7 @@ class Candidate(_Closed):
     """Right after growth, nats per token to four decimals, where it was measured."""
 
 
-class Selection(_Closed):
+class Selection(_Answer):
     """Which method `auto` picked, and how."""
 
     label: str
@@ -257,7 +266,7 @@ class Selection(_Closed):
     """In the order of the rule's preference."""
 
 
-class Plan(_Closed):
+class Plan(_Answer):
     """What a request would do, computed from the source's config and safetensors headers alone."""
 
     model_type: str
@@ -306,7 +315,7 @@ class Stage(StrEnum):
     COMMITTING = "committing"
 
 
-class Failure(_Closed):
+class Failure(_Answer):
     """Why a job failed: a stable code and one sentence."""
 
     code: str
@@ -316,7 +325,7 @@ class Failure(_Closed):
     """A JSON pointer into the request, where one field is to blame."""
 
 
-class FitPoint(_Closed):
+class FitPoint(_Answer):
     """The losses at one step of a fit, or of the training of a source."""
 
     step: int
@@ -326,7 +335,7 @@ class FitPoint(_Closed):
     held_out_loss: float | None = None
 
 
-class FitReport(_Closed):
+class FitReport(_Answer):
     steps: int
     initial_held_out_loss: float
     final_held_out_loss: float
@@ -340,7 +349,7 @@ class FitReport(_Closed):
     curve: list[FitPoint] = Field(default_factory=list)
 
 
-class PretrainingReport(_Closed):
+class PretrainingReport(_Answer):
     """How the training of an untrained source went."""
 
     steps: int
@@ -350,7 +359,7 @@ class PretrainingReport(_Closed):
     """The steps at which the held-out loss was measured."""
 
 
-class Verification(_Closed):
+class Verification(_Answer):
     """Source against target on the same inputs."""
 
     tokens: int
@@ -363,7 +372,7 @@ class Verification(_Closed):
     target_loss: float | None = None
 
 
-class Result(_Closed):
+class Result(_Answer):
     """What a succeeded job left behind."""
 
     output: str
@@ -382,7 +391,7 @@ class Result(_Closed):
     stage_seconds: dict[str, float] = Field(default_factory=dict)
 
 
-class Delivery(_Closed):
+class Delivery(_Answer):
     """How far the webhook of an ended job is."""
 
     state: Literal["pending", "delivered", "failed"]
@@ -391,7 +400,7 @@ class Delivery(_Closed):
     """Why the last attempt did not deliver it."""
 
 
-class WebhookData(_Closed):
+class WebhookData(_Answer):
     """The job in short; `GET /jobs/{job_id}` has all of it."""
 
     id: str
@@ -406,7 +415,7 @@ class WebhookData(_Closed):
     error: Failure | None
 
 
-class WebhookMessage(_Closed):
+class WebhookMessage(_Answer):
     """What a webhook's body holds, in the form of the Standard Webhooks specification."""
 
     type: Literal["job.succeeded", "job.failed", "job.cancelled"]
@@ -415,14 +424,14 @@ class WebhookMessage(_Closed):
     data: WebhookData
 
 
-class WebhookSecret(_Closed):
+class WebhookSecret(_Answer):
     """What the caller's webhooks are signed with."""
 
     secret: str
     """As the Standard Webhooks libraries take it: `whsec_` and base64."""
 
 
-class MapPicture(_Closed):
+class MapPicture(_Answer):
     """A matrix of an operator in at most 64 x 64 cells, or several of one key that look the same."""
 
     part: Literal["width", "depth"]
@@ -441,7 +450,7 @@ class MapPicture(_Closed):
     the cell's block."""
 
 
-class OperatorPicture(_Closed):
+class OperatorPicture(_Answer):
     """What an operator looks like: how each axis grew, and which layers were mixed."""
 
     pictures: list[MapPicture]
@@ -449,7 +458,7 @@ class OperatorPicture(_Closed):
     """Axes and parameters beyond those that are shown."""
 
 
-class Job(_Closed):
+class Job(_Answer):
     id: str
     status: Status
     stage: Stage | None = None
@@ -459,7 +468,7 @@ class Job(_Closed):
     cancel_requested: bool = False
     owner: str
     """Name of the API key that submitted it."""
-    request: GrowthRequest
+    request: Annotated[GrowthRequest, WrapValidator(without_unknown)]
     plan: Plan
     result: Result | None = None
     error: Failure | None = None
@@ -481,7 +490,7 @@ class Job(_Closed):
     """Grows with every change of the record; the ETag."""
 
 
-class JobPage(_Closed):
+class JobPage(_Answer):
     jobs: list[Job]
     next_cursor: str | None = None
 
@@ -498,7 +507,7 @@ class EventKind(StrEnum):
     WEBHOOK = "webhook"
 
 
-class Event(_Closed):
+class Event(_Answer):
     id: str
     """Ordered; what `Last-Event-ID` takes."""
     at: datetime
@@ -507,12 +516,12 @@ class Event(_Closed):
     data: dict[str, JsonValue]
 
 
-class EventPage(_Closed):
+class EventPage(_Answer):
     events: list[Event]
     next_cursor: str | None = None
 
 
-class MethodDescription(_Closed):
+class MethodDescription(_Answer):
     """A growth method, as `GET /methods` tells it."""
 
     name: str
@@ -524,11 +533,11 @@ class MethodDescription(_Closed):
     """JSON schema of the options that go beside the name."""
 
 
-class MethodList(_Closed):
+class MethodList(_Answer):
     methods: list[MethodDescription]
 
 
-class ExactGrowth(_Closed):
+class ExactGrowth(_Answer):
     """What can grow without changing what the model computes, with a method that is made for it."""
 
     hidden_size: Literal["any", "whole_multiples"]
@@ -538,7 +547,7 @@ class ExactGrowth(_Closed):
     head_dim: bool
 
 
-class ArchitectureDescription(_Closed):
+class ArchitectureDescription(_Answer):
     """A family of models that can be grown, as `GET /architectures` tells it."""
 
     model_type: str
@@ -553,7 +562,7 @@ class ArchitectureDescription(_Closed):
     exact: ExactGrowth
 
 
-class ArchitectureList(_Closed):
+class ArchitectureList(_Answer):
     architectures: list[ArchitectureDescription]
 
 
