@@ -28,6 +28,7 @@ from jobs.errors import (
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
 from jobs.quotas import NO_QUOTA, Quota
+from jobs.redaction import Redactor
 from jobs.schema import (
     EventKind,
     EventPage,
@@ -75,6 +76,7 @@ class JobStore:
     def __init__(self, settings: SharedSettings, namespace: str = NAMESPACE) -> None:
         self.keys = Keys(namespace)
         self._settings = settings
+        self._redact = Redactor(settings.secrets())
         self._client = connect(settings.redis_url)
         self._scripts = Scripts(self._client)
 
@@ -233,7 +235,7 @@ class JobStore:
         data: dict[str, JsonValue],
     ) -> None:
         """An event that changes no record. Raises LeaseLost; after a broken connection it may stand there twice."""
-        self._fenced("append", job_id, attempt, kind, json.dumps(data))
+        self._fenced("append", job_id, attempt, kind, self._redact(json.dumps(data)))
 
     def finish(self, job_id: str, attempt: int, outcome: Result | Failure | None) -> Job:
         """Ends the job, once and forever: `succeeded`, `failed`, or with None `cancelled`. Raises LeaseLost."""
@@ -241,7 +243,7 @@ class JobStore:
             case Result():
                 ending = (Status.SUCCEEDED, _json(outcome), "")
             case Failure():
-                ending = (Status.FAILED, "", _json(outcome))
+                ending = (Status.FAILED, "", self._redact(_json(outcome)))
             case None:
                 ending = (Status.CANCELLED, "", "")
         return _job(self._fenced("finish", job_id, attempt, *ending))

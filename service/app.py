@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from jobs.queue import make_celery
 from jobs.reconcile import Reconciler
+from jobs.redaction import Redactor
 from jobs.schema import Problem
 from jobs.store import JobStore
 from jobs.watch import Watcher
@@ -60,6 +61,7 @@ def create_app(settings: ServiceSettings | None = None, *, heartbeat_seconds: fl
         docs_url=None,
         redoc_url=None,
     )
+    app.state.redact = Redactor(settings.secrets())
     app.state.callers = Callers(settings, keyring)
     app.add_middleware(BodyLimit)
     app.add_middleware(AccessLog)

@@ -160,9 +160,11 @@ def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in sorted(statuses)}
 
 
-async def _refuse(_request: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, QuotaExceeded) else None
-    return respond(to_problem(error), headers)
+    problem, redact = to_problem(error), request.app.state.redact
+    hint = None if problem.hint is None else redact(problem.hint)
+    return respond(problem.model_copy(update={"detail": redact(problem.detail), "hint": hint}), headers)
 
 
 async def _refuse_body(_request: Request, error: Exception) -> Response:

@@ -19,6 +19,7 @@ from typing import BinaryIO, NoReturn
 import structlog
 from pydantic import BaseModel
 
+from jobs.redaction import Redactor, redact_logs
 from jobs.schema import Candidate, FitPoint, Stage
 from worker.logs import configure_logs
 from worker.messages import (
@@ -122,6 +123,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     settings = WorkerSettings()
     configure_logs(settings.log_format)
+    redact_logs(Redactor(settings.secrets()))
     told = take_standard_output()
     _get_ready()
     if not (line := sys.stdin.buffer.readline()):
