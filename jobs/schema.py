@@ -43,13 +43,13 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 Priority = Literal["high", "normal", "low"]
 
 
-class _Closed(BaseModel):
+class Closed(BaseModel):
     """A model that refuses fields it does not know, so that a typing error is never silently ignored."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
     """A model that passes over fields it does not know, so that an older client reads what a newer service says."""
 
     model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
@@ -71,7 +71,7 @@ class Method(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class Data(_Closed):
+class Data(Closed):
     """The text or the labelled images that a fit, the choice of `auto` and the verification read.
 
     Files are read by ranges, and tokenised or decoded, as they are needed: a corpus may be of any size.
@@ -100,7 +100,7 @@ class Data(_Closed):
     folders by a hash of their names, of `parquet` evenly from at most eight row groups."""
 
 
-class Pretraining(_Closed):
+class Pretraining(Closed):
     """How an untrained source is trained before it grows: AdamW on the job's own `data`."""
 
     steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
@@ -115,6 +115,10 @@ class Pretraining(_Closed):
     """How the rate falls after the warm-up, to 0 behind the last step."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Of matrices; norms, biases and embeddings have none."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of AdamW: how much of the mean gradient each step keeps."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Of AdamW: how much of the mean squared gradient each step keeps."""
     gradient_clip: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """The largest norm of the gradient; 0 is no clipping."""
     held_out_every: Annotated[int, Field(strict=True, ge=1, le=1_000_000, validate_default=True)] = 50
@@ -129,7 +133,7 @@ class Pretraining(_Closed):
         return value
 
 
-class Untrained(_Closed):
+class Untrained(Closed):
     """A source that is no checkpoint yet: the job trains it first, then grows it."""
 
     config: dict[str, JsonValue]
@@ -140,7 +144,7 @@ class Untrained(_Closed):
     """A folder with tokenizer files, which the target takes over; only `tokens` data of causal models needs none."""
 
 
-class Training(_Closed):
+class Training(Closed):
     """The hyper-parameters that the source was trained with, as `torch.optim` names and defaults them."""
 
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
@@ -171,7 +175,7 @@ def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-class GrowthRequest(_Closed):
+class GrowthRequest(Closed):
     """Grow the checkpoint at `source` to the sizes in `target` and write it to `output`."""
 
     model_config = ConfigDict(
@@ -229,7 +233,7 @@ class GrowthRequest(_Closed):
     """Load source and target and compare their logits before the commit."""
 
 
-class ModelSize(_Answer):
+class ModelSize(Answer):
     """One model, by what it takes to store and run."""
 
     sizes: dict[str, int]
@@ -240,7 +244,7 @@ class ModelSize(_Answer):
     """Of one forward pass, matrix products alone (2 per multiply-add); an image's tokens are its patches."""
 
 
-class Candidate(_Answer):
+class Candidate(Answer):
     """A method that `auto` looked at."""
 
     label: str
@@ -255,7 +259,7 @@ class Candidate(_Answer):
     """Right after growth, nats per token to four decimals, where it was measured."""
 
 
-class Selection(_Answer):
+class Selection(Answer):
     """Which method `auto` picked, and how."""
 
     label: str
@@ -266,7 +270,7 @@ class Selection(_Answer):
     """In the order of the rule's preference."""
 
 
-class Plan(_Answer):
+class Plan(Answer):
     """What a request would do, computed from the source's config and safetensors headers alone."""
 
     model_type: str
@@ -315,7 +319,7 @@ class Stage(StrEnum):
     COMMITTING = "committing"
 
 
-class Failure(_Answer):
+class Failure(Answer):
     """Why a job failed: a stable code and one sentence."""
 
     code: str
@@ -325,7 +329,7 @@ class Failure(_Answer):
     """A JSON pointer into the request, where one field is to blame."""
 
 
-class FitPoint(_Answer):
+class FitPoint(Answer):
     """The losses at one step of a fit, or of the training of a source."""
 
     step: int
@@ -335,7 +339,7 @@ class FitPoint(_Answer):
     held_out_loss: float | None = None
 
 
-class FitReport(_Answer):
+class FitReport(Answer):
     steps: int
     initial_held_out_loss: float
     final_held_out_loss: float
@@ -349,7 +353,7 @@ class FitReport(_Answer):
     curve: list[FitPoint] = Field(default_factory=list)
 
 
-class PretrainingReport(_Answer):
+class PretrainingReport(Answer):
     """How the training of an untrained source went."""
 
     steps: int
@@ -359,7 +363,7 @@ class PretrainingReport(_Answer):
     """The steps at which the held-out loss was measured."""
 
 
-class Verification(_Answer):
+class Verification(Answer):
     """Source against target on the same inputs."""
 
     tokens: int
@@ -372,7 +376,7 @@ class Verification(_Answer):
     target_loss: float | None = None
 
 
-class Result(_Answer):
+class Result(Answer):
     """What a succeeded job left behind."""
 
     output: str
@@ -391,7 +395,7 @@ class Result(_Answer):
     stage_seconds: dict[str, float] = Field(default_factory=dict)
 
 
-class Delivery(_Answer):
+class Delivery(Answer):
     """How far the webhook of an ended job is."""
 
     state: Literal["pending", "delivered", "failed"]
@@ -400,7 +404,7 @@ class Delivery(_Answer):
     """Why the last attempt did not deliver it."""
 
 
-class WebhookData(_Answer):
+class WebhookData(Answer):
     """The job in short; `GET /jobs/{job_id}` has all of it."""
 
     id: str
@@ -415,7 +419,7 @@ class WebhookData(_Answer):
     error: Failure | None
 
 
-class WebhookMessage(_Answer):
+class WebhookMessage(Answer):
     """What a webhook's body holds, in the form of the Standard Webhooks specification."""
 
     type: Literal["job.succeeded", "job.failed", "job.cancelled"]
@@ -424,14 +428,14 @@ class WebhookMessage(_Answer):
     data: WebhookData
 
 
-class WebhookSecret(_Answer):
+class WebhookSecret(Answer):
     """What the caller's webhooks are signed with."""
 
     secret: str
     """As the Standard Webhooks libraries take it: `whsec_` and base64."""
 
 
-class MapPicture(_Answer):
+class MapPicture(Answer):
     """A matrix of an operator in at most 64 x 64 cells, or several of one key that look the same."""
 
     part: Literal["width", "depth"]
@@ -450,7 +454,7 @@ class MapPicture(_Answer):
     the cell's block."""
 
 
-class OperatorPicture(_Answer):
+class OperatorPicture(Answer):
     """What an operator looks like: how each axis grew, and which layers were mixed."""
 
     pictures: list[MapPicture]
@@ -458,19 +462,18 @@ class OperatorPicture(_Answer):
     """Axes and parameters beyond those that are shown."""
 
 
-class Job(_Answer):
+class JobState(Answer):
+    """What every job has, whatever it does."""
+
     id: str
     status: Status
     stage: Stage | None = None
     progress: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Of the present stage."""
+    """Of the present stage; of a search, the share of its trials that have ended."""
     attempt: int = 0
     cancel_requested: bool = False
     owner: str
     """Name of the API key that submitted it."""
-    request: Annotated[GrowthRequest, WrapValidator(without_unknown)]
-    plan: Plan
-    result: Result | None = None
     error: Failure | None = None
     created_at: datetime
     started_at: datetime | None = None
@@ -490,9 +493,13 @@ class Job(_Answer):
     """Grows with every change of the record; the ETag."""
 
 
-class JobPage(_Answer):
-    jobs: list[Job]
-    next_cursor: str | None = None
+class Job(JobState):
+    """A growth."""
+
+    kind: Literal["grow"] = "grow"
+    request: Annotated[GrowthRequest, WrapValidator(without_unknown)]
+    plan: Plan
+    result: Result | None = None
 
 
 class EventKind(StrEnum):
@@ -502,12 +509,13 @@ class EventKind(StrEnum):
     PRETRAINING = "pretraining"
     CANDIDATE = "candidate"
     FIT = "fit"
+    TRIAL = "trial"
     LOG = "log"
     RETRIED = "retried"
     WEBHOOK = "webhook"
 
 
-class Event(_Answer):
+class Event(Answer):
     id: str
     """Ordered; what `Last-Event-ID` takes."""
     at: datetime
@@ -516,12 +524,12 @@ class Event(_Answer):
     data: dict[str, JsonValue]
 
 
-class EventPage(_Answer):
+class EventPage(Answer):
     events: list[Event]
     next_cursor: str | None = None
 
 
-class MethodDescription(_Answer):
+class MethodDescription(Answer):
     """A growth method, as `GET /methods` tells it."""
 
     name: str
@@ -533,11 +541,11 @@ class MethodDescription(_Answer):
     """JSON schema of the options that go beside the name."""
 
 
-class MethodList(_Answer):
+class MethodList(Answer):
     methods: list[MethodDescription]
 
 
-class ExactGrowth(_Answer):
+class ExactGrowth(Answer):
     """What can grow without changing what the model computes, with a method that is made for it."""
 
     hidden_size: Literal["any", "whole_multiples"]
@@ -547,7 +555,7 @@ class ExactGrowth(_Answer):
     head_dim: bool
 
 
-class ArchitectureDescription(_Answer):
+class ArchitectureDescription(Answer):
     """A family of models that can be grown, as `GET /architectures` tells it."""
 
     model_type: str
@@ -562,7 +570,7 @@ class ArchitectureDescription(_Answer):
     exact: ExactGrowth
 
 
-class ArchitectureList(_Answer):
+class ArchitectureList(Answer):
     architectures: list[ArchitectureDescription]
 
 
@@ -580,4 +588,4 @@ class Problem(BaseModel):
     """A JSON pointer into the request's body."""
     hint: str | None = None
     nearest: dict[str, int] | None = None
-    """For `impossible_target`: sizes that work."""
+    """For `impossible_target` and `impossible_proxy`: values that work."""

@@ -25,7 +25,7 @@ from service.event_stream import HEARTBEAT_SECONDS
 from service.key_store import KeyStore
 from service.keyring import Keyring
 from service.parts import Parts
-from service.routes import catalogue, dashboard, grow, health, jobs, webhooks
+from service.routes import catalogue, dashboard, grow, health, jobs, tune, webhooks
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
 
@@ -66,7 +66,7 @@ def create_app(settings: ServiceSettings | None = None, *, heartbeat_seconds: fl
     app.add_middleware(BodyLimit)
     app.add_middleware(AccessLog)
     problems.install(app)
-    for routes in (grow, jobs, webhooks, catalogue, health):
+    for routes in (grow, tune, jobs, webhooks, catalogue, health):
         app.include_router(routes.router)
     dashboard.install(app)
     return app

@@ -18,6 +18,7 @@ from standardwebhooks import Webhook
 from jobs.errors import JobNotFound, StoreUnavailable
 from jobs.schema import Job, WebhookData, WebhookMessage
 from jobs.store import JobStore
+from jobs.tuning import AnyJob
 from jobs.webhooks import Webhooks
 from service.errors import WebhookRefused
 from service.webhook_address import Target, may_connect, parse
@@ -104,7 +105,8 @@ class Courier:
             log.info("webhook delivered", job_id=job_id)
             await asyncio.to_thread(self._webhooks.sent, job_id)
 
-    async def _deliver(self, job: Job) -> None:
+    async def _deliver(self, job: AnyJob) -> None:
+        assert isinstance(job, Job), "growths alone have webhooks"
         secrets = await asyncio.to_thread(self._webhooks.secrets_of, job.owner)
         target = self._target(job)
         status = await self._post(target, await self._address_of(target), *message(job, secrets))

@@ -8,6 +8,7 @@ ServiceError
 ├── PrefixNotAllowed      a URI outside of what this client may name
 ├── WebhookRefused        a webhook's address that nothing may be sent to
 ├── DataRequired          a method that fits, without data to fit on
+├── InvalidSearchSpace    a search over it can't be made as asked
 ├── SourceNotFound        nothing lies at the source
 ├── OutputOverlaps        the output is inside of what is read, or around it
 ├── OutputExists          something lies at the output already
@@ -60,6 +61,11 @@ class WebhookRefused(ServiceError):
 class DataRequired(ServiceError):
     code = "data_required"
     field = "/data"
+
+
+class InvalidSearchSpace(ServiceError):
+    code = "invalid_search_space"
+    field = "/search_space"
 
 
 class SourceNotFound(ServiceError):

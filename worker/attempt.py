@@ -6,6 +6,7 @@
 | a failure                               | nothing                    | `failed`                                 |
 | a failure that may pass                 | nothing                    | `queued`; `failed` at the last attempt   |
 | the child's end without a word          | nothing                    | `queued`; the next claim counts attempts |
+| a trial's loss, worse than others'      | nothing                    | `succeeded`, as pruned                   |
 | a wish to cancel                        | nothing                    | `cancelled`                              |
 | a wish that the worker (or child) leave | for the next attempt       | `queued`, and the attempt not counted    |
 | the loss of the lease                   | for the next attempt       | not ours any more                        |
@@ -26,14 +27,28 @@ from typing import TypeVar
 import structlog
 
 from jobs.errors import JobNotFound, LeaseLost, NotClaimable, StoreUnavailable
-from jobs.schema import EventKind, Failure, Result
+from jobs.schema import EventKind, Failure, FitPoint, Job, Result
+from jobs.searches import Searches
 from jobs.store import Claim, JobStore
+from jobs.tuning import TrialJob, TrialResult
 from storage import Storage, StorageError, Uri
 from worker.conditions import Conditions
 from worker.lease import Lease
-from worker.messages import Failed, Fitted, MayCommit, Measured, Pretrained, Progressed, Succeeded, Work
+from worker.messages import (
+    AnyWork,
+    Failed,
+    Fitted,
+    MayCommit,
+    Measured,
+    Pretrained,
+    Progressed,
+    Succeeded,
+    TrialWork,
+    Work,
+)
 from worker.output import Output
 from worker.process import Child, Exited
+from worker.pruning import Pruning
 from worker.remains import remove_remains
 from worker.settings import WorkerSettings
 from worker.spare import Spare
@@ -50,6 +65,7 @@ class Stop(Enum):
 
     LOST = "lost"
     CANCELLED = "cancelled"
+    PRUNED = "pruned"
     LEAVING = "leaving"
 
 
@@ -69,7 +85,7 @@ class Site:
     conditions: Conditions
 
 
-def work_on(job_id: str, site: Site) -> None:
+def attempt(job_id: str, site: Site, searches: Searches) -> None:
     """Claims the job and works on it until the attempt has ended; clears up behind it where it has ended before."""
     try:
         claim = site.store.claim(job_id, f"{platform.node()}:{os.getpid()}")
@@ -78,26 +94,30 @@ def work_on(job_id: str, site: Site) -> None:
         with suppress(JobNotFound):
             remove_remains(site.store.get(job_id), site.store, site.storage, site.settings)
         return
-    Attempt(claim, site).run()
+    pruning = Pruning(claim.job, site.store, searches) if isinstance(claim.job, TrialJob) else None
+    Attempt(claim, site, pruning).run()
 
 
 class Attempt:
     """The attempt that `claim` is for."""
 
-    def __init__(self, claim: Claim, site: Site) -> None:
+    def __init__(self, claim: Claim, site: Site, pruning: Pruning | None) -> None:
         self._claim = claim
         self._job = claim.job
         self._number = claim.attempt
         self._site = site
         self._settings, self._store, self._leaving = site.settings, site.store, site.leaving
-        self._output = Output(site.storage, Uri.parse(claim.job.request.output), claim.job.id)
+        self._pruning = pruning
+        # A trial leaves nothing but its losses.
+        growth = claim.job if isinstance(claim.job, Job) else None
+        self._output = Output(site.storage, Uri.parse(growth.request.output), growth.id) if growth else None
         self._lease = Lease(self._store, claim.job.id, claim.attempt, self._settings.lease_renew_seconds)
         self._conditional = True
         self._log = log.bind(job=claim.job.id, attempt=claim.attempt)
 
     def run(self) -> None:
         """Returns when the record tells how the attempt ended, or belongs to another one."""
-        self._log.info("The attempt begins", output=str(self._output.uri))
+        self._log.info("The attempt begins", output=str(self._output.uri) if self._output else None)
         with self._lease:
             try:
                 self._record(self._work())
@@ -107,6 +127,8 @@ class Attempt:
                 self._log.error("How the attempt ended is not on record; another one will find out", reason=str(error))
 
     def _work(self) -> Ending:
+        if isinstance(self._job, TrialJob) and self._job.pruned:
+            return Stop.PRUNED
         child = self._site.spare.take()
         grace_seconds = 0.0
         try:
@@ -120,8 +142,11 @@ class Attempt:
         finally:
             child.stop(grace_seconds)
 
-    def _told(self) -> Work:
+    def _told(self) -> AnyWork:
         output, job = self._output, self._job
+        if isinstance(job, TrialJob):
+            return TrialWork(job_id=job.id, attempt=self._number, request=job.request)
+        assert output is not None
         self._conditional = self._site.conditions.held(output.store, output.uri, output.probe_stem(self._number))
         return Work(
             job_id=job.id,
@@ -142,9 +167,18 @@ class Attempt:
                     return message
                 case MayCommit():
                     self._let_commit(child)
+                case Pretrained(point=point) if self._pruning is not None and point.held_out_loss is not None:
+                    if self._report(self._pruning, point):
+                        return Stop.PRUNED
                 case Progressed() | Pretrained() | Measured() | Fitted():
                     self._relay(message)
         return stop
+
+    def _report(self, pruning: Pruning, point: FitPoint) -> bool:
+        """Puts a trial's loss on record; whether it is to end early because of it."""
+        pruned, entries = self._insist(lambda: pruning.judged(point))
+        self._insist(lambda: self._store.report(self._job.id, self._number, point, pruned=pruned, entries=entries))
+        return pruned
 
     def _stop(self) -> Stop | None:
         if self._lease.lost:
@@ -187,6 +221,9 @@ class Attempt:
                 self._try_again_later(ending.failure)
             case Failed():
                 self._end(ending.failure)
+            case Stop.PRUNED:
+                assert self._pruning is not None
+                self._finish(self._insist(self._pruning.result))
             case Stop.CANCELLED:
                 self._end(None)
             case Stop.LEAVING | Exited(stopped=True):
@@ -199,7 +236,7 @@ class Attempt:
         self._remove_output()
         self._finish(failure)
 
-    def _finish(self, outcome: Result | Failure | None) -> None:
+    def _finish(self, outcome: Result | TrialResult | Failure | None) -> None:
         job = self._insist(lambda: self._store.finish(self._job.id, self._number, outcome))
         self._log.info("The job has ended", status=job.status, error=job.error and job.error.detail)
         remove_remains(job, self._store, self._site.storage, self._settings)
@@ -220,6 +257,8 @@ class Attempt:
         remove_remains(job, self._store, self._site.storage, self._settings)
 
     def _remove_output(self) -> None:
+        if self._output is None:
+            return
         # A store that does not answer must not keep a job from its end.
         try:
             self._output.remove_attempts(self._number)

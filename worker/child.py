@@ -20,10 +20,13 @@ import structlog
 from pydantic import BaseModel
 
 from jobs.redaction import Redactor, redact_logs
-from jobs.schema import Candidate, FitPoint, Stage
+from jobs.schema import Candidate, FitPoint, Result, Stage
+from jobs.tuning import TrialResult
 from worker.logs import configure_logs
 from worker.messages import (
     STOPPED_EXIT_CODE,
+    WORK,
+    AnyWork,
     Failed,
     Fitted,
     Go,
@@ -32,7 +35,7 @@ from worker.messages import (
     Pretrained,
     Progressed,
     Succeeded,
-    Work,
+    TrialWork,
 )
 from worker.origins import die_with_parent, take_standard_output
 from worker.settings import WorkerSettings, open_storage
@@ -128,7 +131,7 @@ def main() -> None:
     _get_ready()
     if not (line := sys.stdin.buffer.readline()):
         return
-    work = Work.model_validate_json(line)
+    work = WORK.validate_json(line)
     worker = Worker(told)
     signal.signal(signal.SIGTERM, worker.end)
     structlog.contextvars.bind_contextvars(job=work.job_id, attempt=work.attempt)
@@ -145,12 +148,21 @@ def _get_ready() -> None:
         import worker.verifying  # noqa: F401
 
 
-def _ending(work: Work, settings: WorkerSettings, worker: Worker) -> Succeeded | Failed:
+def _ending(work: AnyWork, settings: WorkerSettings, worker: Worker) -> Succeeded | Failed:
     from worker.failures import concluded
+
+    outcome = concluded(lambda: _result(work, settings, worker))
+    return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
+
+
+def _result(work: AnyWork, settings: WorkerSettings, worker: Worker) -> Result | TrialResult:
+    if isinstance(work, TrialWork):
+        from worker.trial import run_trial
+
+        return run_trial(work, open_storage(settings), settings, worker)
     from worker.run import run_job
 
-    outcome = concluded(lambda: run_job(work, open_storage(settings), settings, worker))
-    return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
+    return run_job(work, open_storage(settings), settings, worker)
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:

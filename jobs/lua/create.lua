@@ -1,7 +1,7 @@
 -- Idempotency key, output, record, indexes and outbox in one step, or none of it.
 -- KEYS[12...]: the idempotency key; the owner's bytes; record and events of the job to try again, where there is one.
 -- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, the id of the job to try
--- again or '', most jobs queued and most bytes or '', output, the record's pairs.
+-- again or '', most jobs queued and most bytes or '', output or '', the record's pairs.
 local IDEMPOTENCY, USAGE, FORMER, FORMER_EVENTS = unpack(KEYS, 12, 15)
 local fingerprint, remember_seconds, publish_seconds, former, most_queued, most_bytes, output = unpack(ARGV, 2, 8)
 
@@ -41,28 +41,29 @@ if FORMER then
   end
 end
 
-local reserved = overlapping(output)
-if reserved then
-  return {'reserved', string.match(reserved, '^(.*) (.*)$')}
-end
+redis.call('HSET', RECORD, unpack(ARGV, 9))
 
-redis.call('HSET', RECORD, 'output', output, unpack(ARGV, 9))
-
-local function exceeded()
+local function refusal()
   if most_queued ~= '' and redis.call('ZCARD', owned('queued')) >= tonumber(most_queued) then
-    return 'queued'
+    return {'quota', 'queued', redis.call('GET', PACE)}
   elseif most_bytes ~= '' and (redis.call('GET', USAGE) or 0) + field('bytes') > tonumber(most_bytes) then
-    return 'bytes'
+    return {'quota', 'bytes', redis.call('GET', PACE)}
   end
+  local reserved = output ~= '' and overlapping(output)
+  return reserved and {'reserved', string.match(reserved, '^(.*) (.*)$')}
 end
-local quota = exceeded()
-if quota then
+local refused = refusal()
+if refused then
   redis.call('DEL', RECORD)
-  return {'quota', quota, redis.call('GET', PACE)}
+  return refused
+end
+
+if output ~= '' then
+  redis.call('HSET', RECORD, 'output', output)
+  redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
 end
 redis.call('INCRBY', USAGE, field('bytes'))
 redis.call('SET', IDEMPOTENCY, fingerprint .. ' ' .. ID, 'EX', remember_seconds)
-redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
 for _, index in ipairs(indexes()) do
   redis.call('ZADD', index, 0, ID)
 end

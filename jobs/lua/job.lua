@@ -1,13 +1,26 @@
 -- Prepended to every script about one job. KEYS and ARGV[1] are what Keys.of_job in keys.py lists.
-local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE, WEBHOOKS = unpack(KEYS, 1, 11)
+local CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE, WEBHOOKS = unpack(KEYS, 3, 11)
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
-local ID = ARGV[1]
 local EVENTS_KEPT = 10000
 -- Apart by more than any time in microseconds until 2096, and still exact as a double.
 local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
 local LATEST_WEIGHS = 0.2
 local CLEARING_SECONDS = 30
 local HELD_SECONDS = 10
+-- How long whoever ended a trial has to step its search, before that takes a message.
+local STEP_SECONDS = 2
+
+-- The key of one kind that belongs to a job.
+local function key_of(kind, id)
+  return string.sub(KEYS[1], 1, -(#ARGV[1] + 5)) .. kind .. ':' .. id
+end
+
+-- The job that all below is about: the script's own, or for a while one that belongs to it.
+local ID, RECORD, EVENTS
+local function turn_to(id)
+  ID, RECORD, EVENTS = id, key_of('job', id), key_of('events', id)
+end
+turn_to(ARGV[1])
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
@@ -38,6 +51,18 @@ local function change(fields, kind, data)
   end
   redis.call('HINCRBY', RECORD, 'version', 1)
   tell(kind, data)
+end
+
+-- What happens to a trial is to be seen in its search too.
+local function tell_search(data)
+  local trial, search = ID, field('search')
+  if not search then
+    return
+  end
+  data.job_id, data.number = trial, tonumber(field('number'))
+  turn_to(search)
+  change({}, 'trial', data)
+  turn_to(trial)
 end
 
 -- The listing indexes that the job is in all its life.
@@ -71,8 +96,9 @@ end
 -- What attempts left goes with one more message to a worker, unless whoever ends the job has cleared up by then.
 local function enter_end(time, remains_at)
   redis.call('HSET', RECORD, 'finished_at', whole(time))
-  redis.call('ZADD', ENDED, whole(time), ID)
-  redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
+  if field('output') then
+    redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
+  end
   local usage = field('usage')
   if usage and redis.call('DECRBY', usage, field('bytes')) <= 0 then
     redis.call('DEL', usage)
@@ -80,6 +106,10 @@ local function enter_end(time, remains_at)
   if field('webhook') == '1' then
     due_webhook(time)
   end
+  if not field('search') then -- a trial is kept as long as its search
+    redis.call('ZADD', ENDED, whole(time), ID)
+  end
+  redis.call('DEL', key_of('journal', ID))
   if tonumber(field('attempt')) > 0 then
     redis.call('HSET', RECORD, 'remains', '1')
     redis.call('ZADD', OUTBOX, whole(remains_at or time + CLEARING_SECONDS * 1000000), ID)
@@ -87,9 +117,26 @@ local function enter_end(time, remains_at)
 end
 enter.succeeded, enter.failed, enter.cancelled = enter_end, enter_end, enter_end
 
+local move
+
+-- A search that was asked to stop ends with the last of its trials; any other one has to be stepped.
+local function leave_search(trial, search)
+  turn_to(search)
+  local live = redis.call('HINCRBY', RECORD, 'live', -1)
+  if field('status') == 'running' then
+    if field('cancel_requested') ~= '1' then
+      redis.call('HINCRBY', RECORD, 'news', 1)
+      redis.call('ZADD', OUTBOX, whole(now() + STEP_SECONDS * 1000000), ID)
+    elseif live == 0 then
+      move('cancelled', {})
+    end
+  end
+  turn_to(trial)
+end
+
 -- The only way from one status to another: keeps record, indexes and events in step.
-local function move(to, event, publish_at)
-  local from = field('status')
+function move(to, event, publish_at)
+  local from, search = field('status'), field('search')
   for _, index in ipairs(indexes()) do
     if from then
       redis.call('ZREM', index .. ':' .. from, ID)
@@ -102,6 +149,10 @@ local function move(to, event, publish_at)
   enter[to](now(), publish_at)
   event.status = to
   change({status = to}, 'status', event)
+  tell_search({status = to})
+  if search and TERMINAL[to] then
+    leave_search(ID, search)
+  end
 end
 
 -- The token decides: an attempt whose lease ended still holds the job until somebody else takes it.
@@ -133,6 +184,23 @@ end
 -- Cancelled while no worker holds it.
 local function cancel_unheld(event)
   move('cancelled', event, now())
+end
+
+local function request_cancel()
+  local status = field('status')
+  if status == 'queued' then
+    cancel_unheld({})
+  elseif status == 'running' and field('cancel_requested') ~= '1' then
+    change({cancel_requested = '1'}, 'status', {status = 'running', cancel_requested = true})
+  end
+end
+
+local function cancel_trials(search)
+  for _, trial in ipairs(redis.call('ZRANGE', key_of('trials', search), 0, -1)) do
+    turn_to(trial)
+    request_cancel()
+  end
+  turn_to(search)
 end
 
 local function give_up_attempt(reason)

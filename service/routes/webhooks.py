@@ -4,7 +4,8 @@ from http import HTTPStatus
 
 from fastapi import APIRouter
 
-from jobs.schema import Job, WebhookSecret
+from jobs.schema import WebhookSecret
+from jobs.tuning import AnyJob
 from service.auth import CurrentCaller, ProtectedRoute
 from service.parts import SharedParts
 from service.problems import declared
@@ -30,7 +31,7 @@ def change_webhook_secret(caller: CurrentCaller, parts: SharedParts) -> WebhookS
     status_code=HTTPStatus.ACCEPTED,
     responses=declared(401, 403, 404, 409, 422, 500, 503),
 )
-def send_webhook_again(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> Job:
+def send_webhook_again(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> AnyJob:
     """Send the webhook of an ended job once more, with the same id and body."""
     owned(parts, caller, job_id)
     parts.webhooks.send_again(job_id)

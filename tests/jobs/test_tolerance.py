@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobs.schema import Event, GrowthRequest, Job, JobPage, Plan
+from jobs.schema import Event, GrowthRequest, Job, Plan
 from jobs.store import JobStore
+from jobs.tuning import JobPage
 from tests.jobs.samples import PLAN, RESULT, request
 
 UNTRAINED = {"config": {"model_type": "llama", "new": 1}, "pretrain": {"steps": 3}}
@@ -23,7 +24,9 @@ def _newer(value: Any) -> Any:
 def _ended(store: JobStore, **change: Any) -> Job:
     wanted = GrowthRequest.model_validate(request().model_dump() | change)
     job, _ = store.create(wanted, PLAN, "ada")
-    return store.finish(job.id, store.claim(job.id, "worker").attempt, RESULT)
+    ended = store.finish(job.id, store.claim(job.id, "worker").attempt, RESULT)
+    assert isinstance(ended, Job)
+    return ended
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,10 @@ def raw(redis_url: str) -> Iterator[redis.Redis]:
 def ended(store: JobStore, webhook: str | None, outcome: Result | Failure | None = RESULT) -> Job:
     """A job that has just ended."""
     wanted = request(labels={"team": "nlp"}).model_copy(update={"webhook": webhook})
-    job = submit(store, wanted)
-    return store.finish(job.id, store.claim(job.id, "worker").attempt, outcome)
+    made = submit(store, wanted)
+    job = store.finish(made.id, store.claim(made.id, "worker").attempt, outcome)
+    assert isinstance(job, Job)
+    return job
 
 
 def send(store: JobStore, webhooks: Webhooks, *, trusted: Sequence[str] = ("127.0.0.1",)) -> int:
