@@ -16,6 +16,7 @@ COPY README.md LICENSE ./
 COPY growth growth
 COPY jobs jobs
 COPY storage storage
+COPY telemetry telemetry
 COPY service service
 COPY worker worker
 COPY client client

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from jobs.errors import InvalidCursor
+from jobs.origin import Origin
 from jobs.schema import Event, EventKind, Failure, GrowthRequest, Job, Plan, Result, Stage, Status
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,7 +54,7 @@ def folder(output: str) -> str:
     return output if output.endswith("/") else output + "/"
 
 
-def new_fields(request: GrowthRequest, plan: Plan, owner: str, created_microseconds: int) -> list[str]:
+def new_fields(request: GrowthRequest, plan: Plan, owner: str, created_microseconds: int, origin: Origin) -> list[str]:
     """Names and values in turn, of a record that nothing has happened to yet."""
     fields = {
         "request": request.model_dump_json(),
@@ -64,6 +65,7 @@ def new_fields(request: GrowthRequest, plan: Plan, owner: str, created_microseco
         "uncounted": "0",
         "progress": "0.0",
         "version": "0",
+        **origin.fields(),
     }
     return [text for pair in fields.items() for text in pair]
 
@@ -78,6 +80,7 @@ def to_job(job_id: str, fields: Mapping[str, str], queue_position: int | None) -
         attempt=int(fields["attempt"]),
         cancel_requested="cancel_requested" in fields,
         owner=fields["owner"],
+        request_id=fields.get("request_id"),
         request=GrowthRequest.model_validate_json(fields["request"]),
         plan=Plan.model_validate_json(fields["plan"]),
         result=Result.model_validate_json(fields["result"]) if "result" in fields else None,

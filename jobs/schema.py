@@ -366,6 +366,8 @@ class Job(_Closed):
     cancel_requested: bool = False
     owner: str
     """Name of the API key that submitted it."""
+    request_id: str | None = None
+    """The `X-Request-ID` of the request that submitted it; every log line about the job has it."""
     request: GrowthRequest
     plan: Plan
     result: Result | None = None

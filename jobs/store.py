@@ -19,6 +19,7 @@ from jobs import record
 from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, OutputReserved
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
+from jobs.origin import NOWHERE, Origin
 from jobs.schema import EventKind, EventPage, Failure, GrowthRequest, Job, JobPage, Plan, Result, Stage, Status
 from jobs.scripts import Scripts, connect, reaching_redis
 from jobs.settings import SharedSettings
@@ -38,6 +39,8 @@ class Claim:
     attempt: int
     lease_until: datetime
     """By Redis' clock."""
+    traceparent: str | None = None
+    """Of the request that submitted the job, where that was traced."""
 
 
 class JobStore:
@@ -55,7 +58,12 @@ class JobStore:
     # For whoever submits
 
     def create(
-        self, request: GrowthRequest, plan: Plan, owner: str, idempotency_key: str | None = None
+        self,
+        request: GrowthRequest,
+        plan: Plan,
+        owner: str,
+        idempotency_key: str | None = None,
+        origin: Origin = NOWHERE,
     ) -> tuple[Job, bool]:
         """A new queued job with its output reserved; or, and True, the job that the key made before.
 
@@ -76,7 +84,7 @@ class JobStore:
             self._settings.idempotency_seconds,
             PUBLISH_GRACE_SECONDS,
             record.folder(request.output),
-            *record.new_fields(request, plan, owner, created),
+            *record.new_fields(request, plan, owner, created, origin),
             more_keys=keys,
         )
         if outcome == "conflict":
@@ -147,7 +155,7 @@ class JobStore:
         if outcome != "ok":
             raise NotClaimable(job_id, outcome)
         job = _job(rest[0])
-        return Claim(job, job.attempt, record.moment(rest[1]))
+        return Claim(job, job.attempt, record.moment(rest[1]), _fields(rest[0]).get("traceparent"))
 
     def renew(self, job_id: str, attempt: int) -> bool:
         """Another whole lease from now on; whether the job was asked to stop. Raises LeaseLost."""
@@ -276,8 +284,13 @@ class JobStore:
 
 def _job(reply: list[Any]) -> Job:
     """From what `record()` in `lua/job.lua` returns."""
-    job_id, flat, queue_position = reply
-    return record.to_job(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), queue_position)
+    job_id, _, queue_position = reply
+    return record.to_job(job_id, _fields(reply), queue_position)
+
+
+def _fields(reply: list[Any]) -> dict[str, str]:
+    _, flat, _ = reply
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _json(model: BaseModel) -> str:

@@ -3,8 +3,8 @@
 import uvicorn
 
 from service.app import create_app
-from service.logs import configure_logs
 from service.settings import ServiceSettings
+from telemetry.logs import configure_logs
 
 STOP_SECONDS = 2
 """How long open event streams and long polls may go on after SIGTERM; clients come back to them elsewhere."""

@@ -1,6 +1,5 @@
 """One line for each request, with an id that its answer carries too; never a header, a query or a body."""
 
-import re
 import time
 import uuid
 from typing import Any
@@ -9,7 +8,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+from jobs.origin import REQUEST_ID
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +43,7 @@ class AccessLog:
 
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _about(scope: Scope) -> dict[str, Any]:

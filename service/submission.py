@@ -19,6 +19,7 @@ from growth.plan import make_plan
 from growth.source import SourceCheckpoint, read_source
 from growth.untrained import TOKENIZER_FIELD, check_corpus, check_no_state, trained_first, untrained_source
 from jobs.errors import StoreUnavailable
+from jobs.origin import NOWHERE, Origin
 from jobs.queue import enqueue
 from jobs.schema import GrowthRequest, Job, Plan, Untrained
 from service.auth import Caller, Kind
@@ -47,7 +48,9 @@ class _Place:
     uri: Uri
 
 
-def submit(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key: str | None) -> tuple[Job, bool]:
+def submit(
+    parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key: str | None, origin: Origin = NOWHERE
+) -> tuple[Job, bool]:
     """The job that this request makes; or, and True, the one that the same key made before.
 
     Raises whatever `service.problems` lists; when it returns, the job is on record and will be run.
@@ -59,7 +62,7 @@ def submit(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key
         if known is not None:
             return known, True
     plan = _plan(places, parts.storage, request)
-    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key)
+    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, origin)
     if not replayed:
         log.info("job submitted", job_id=job.id, owner=caller.name, method=request.method.name)
         _publish(parts, job.id)

@@ -26,6 +26,7 @@ from jobs.errors import JobNotFound, LeaseLost, NotClaimable, StoreUnavailable
 from jobs.schema import EventKind, Failure, Job, Result, Status
 from jobs.store import Claim, JobStore
 from storage import Storage, StorageError, Uri
+from telemetry.logs import working_on
 from worker.fit_state import forget, state_folder
 from worker.lease import Lease
 from worker.messages import Failed, Fitted, MayCommit, Measured, Pretrained, Progressed, Succeeded, Work
@@ -53,31 +54,33 @@ Ending = Succeeded | Failed | Exited | Stop
 
 def work_on(job_id: str, settings: WorkerSettings, store: JobStore, storage: Storage, leaving: threading.Event) -> None:
     """Claims the job and works on it until the attempt has ended; does nothing where it can't be claimed."""
-    try:
-        claim = store.claim(job_id, f"{platform.node()}:{os.getpid()}")
-    except NotClaimable as refused:
-        log.info("Not claimed", job=job_id, reason=refused.reason)
-        with suppress(JobNotFound):
-            _remove_remains(store.get(job_id), storage, settings)
-        return
-    Attempt(claim, settings, store, storage, leaving).run()
+    with working_on(job_id=job_id):
+        try:
+            claim = store.claim(job_id, f"{platform.node()}:{os.getpid()}")
+        except NotClaimable as refused:
+            log.info("Not claimed", reason=refused.reason)
+            with suppress(JobNotFound):
+                _remove_remains(store.get(job_id), storage, settings)
+            return
+        with working_on(attempt=claim.attempt, request_id=claim.job.request_id):
+            Attempt(claim, settings, store, storage, leaving).run()
 
 
 def _remove_remains(job: Job, storage: Storage, settings: WorkerSettings) -> None:
     """What a job left that ended while no worker held it: cancelled between two attempts, or out of them."""
     if job.attempt and job.status in (Status.FAILED, Status.CANCELLED):
-        with _only_logged(job.id):
+        with _only_logged():
             Output(storage, Uri.parse(job.request.output), job.id).remove()
             forget(storage, state_folder(settings.state_uri, job.id))
 
 
 @contextmanager
-def _only_logged(job_id: str) -> Iterator[None]:
+def _only_logged() -> Iterator[None]:
     """A store that does not answer must not keep a job from its end."""
     try:
         yield
     except StorageError as error:
-        log.warning("Not all that the job left could be removed", job=job_id, reason=str(error))
+        log.warning("Not all that the job left could be removed", reason=str(error))
 
 
 class Attempt:
@@ -94,21 +97,22 @@ class Attempt:
         self._output = Output(storage, Uri.parse(claim.job.request.output), claim.job.id)
         self._leaving = leaving
         self._lease = Lease(store, claim.job.id, claim.attempt, settings.lease_renew_seconds)
-        self._log = log.bind(job=claim.job.id, attempt=claim.attempt)
 
     def run(self) -> None:
         """Returns when the record tells how the attempt ended, or belongs to another one."""
-        self._log.info("The attempt begins", output=str(self._output.uri))
+        log.info("The attempt begins", output=str(self._output.uri))
         with self._lease:
             try:
                 self._record(self._work())
             except LeaseLost:
-                self._log.warning("The attempt lost its lease, and writes nothing more")
+                log.warning("The attempt lost its lease, and writes nothing more")
             except StoreUnavailable as error:
-                self._log.error("How the attempt ended is not on record; another one will find out", reason=str(error))
+                log.error("How the attempt ended is not on record; another one will find out", reason=str(error))
 
     def _work(self) -> Ending:
-        child = Child(Work(job_id=self._job.id, attempt=self._number, request=self._job.request, plan=self._job.plan))
+        job = self._job
+        work = Work(job_id=job.id, attempt=self._number, request=job.request, plan=job.plan, request_id=job.request_id)
+        child = Child(work)
         grace_seconds = 0.0
         try:
             ending = self._follow(child)
@@ -187,7 +191,7 @@ class Attempt:
 
     def _finish(self, outcome: Result | Failure | None) -> None:
         job = self._insist(lambda: self._store.finish(self._job.id, self._number, outcome))
-        self._log.info("The job has ended", status=job.status, error=job.error and job.error.detail)
+        log.info("The job has ended", status=job.status, error=job.error and job.error.detail)
 
     def _try_again_later(self, failure: Failure) -> None:
         self._remove_output()
@@ -198,19 +202,19 @@ class Attempt:
         self._release(failure.detail, counts=True)
 
     def _release(self, reason: str, *, counts: bool) -> None:
-        self._log.warning("The job is given back", reason=reason)
+        log.warning("The job is given back", reason=reason)
         with suppress(StoreUnavailable):
             self._store.append_event(self._job.id, self._number, EventKind.LOG, {"message": reason})
         job = self._insist(lambda: self._store.release(self._job.id, self._number, counts=counts))
         _remove_remains(job, self._storage, self._settings)
 
     def _remove_output(self) -> None:
-        with _only_logged(self._job.id):
+        with _only_logged():
             self._output.remove()
             self._output.abort_uploads()
 
     def _forget_state(self) -> None:
-        with _only_logged(self._job.id):
+        with _only_logged():
             forget(self._storage, state_folder(self._settings.state_uri, self._job.id))
 
     def _insist(self, call: Callable[[], T]) -> T:
@@ -221,4 +225,4 @@ class Attempt:
             except StoreUnavailable as error:
                 if self._leaving.wait(RECONNECT_SECONDS):
                     raise
-                self._log.warning("The job store does not answer; trying again", reason=str(error))
+                log.warning("The job store does not answer; trying again", reason=str(error))

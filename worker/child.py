@@ -11,11 +11,10 @@ import threading
 import time
 from typing import BinaryIO, NoReturn
 
-import structlog
 from pydantic import BaseModel
 
 from jobs.schema import Candidate, FitPoint, Stage
-from worker.logs import configure_logs
+from telemetry.logs import configure_logs, working_on
 from worker.messages import (
     GO,
     STOPPED_EXIT_CODE,
@@ -98,8 +97,8 @@ def main() -> None:
     told = take_standard_output()
     work = Work.model_validate_json(sys.stdin.buffer.readline())
     worker = Worker(told)
-    structlog.contextvars.bind_contextvars(job=work.job_id, attempt=work.attempt)
-    worker.tell(_ending(work, settings, worker))
+    with working_on(job_id=work.job_id, attempt=work.attempt, request_id=work.request_id):
+        worker.tell(_ending(work, settings, worker))
 
 
 def _ending(work: Work, settings: WorkerSettings, worker: Worker) -> Succeeded | Failed:

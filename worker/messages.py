@@ -23,6 +23,8 @@ class Work(BaseModel):
     request: GrowthRequest
     plan: Plan | None
     """As the service made it; None where there was no service."""
+    request_id: str | None = None
+    """Of the request that submitted the job."""
 
 
 class Progressed(BaseModel):

@@ -14,12 +14,12 @@ from contextlib import closing, contextmanager, suppress
 from billiard import active_children
 from celery import shared_task
 from celery.exceptions import Reject
-from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from celery.signals import celeryd_after_setup, setup_logging, worker_process_init, worker_shutting_down
 
 from jobs.queue import TASK_NAME
 from jobs.store import JobStore
+from telemetry.logs import configure_logs
 from worker.attempt import work_on
-from worker.logs import configure_logs
 from worker.settings import WorkerSettings, open_storage
 
 LEAVE = signal.SIGUSR2
@@ -40,6 +40,11 @@ def run_job(job_id: str) -> None:
 
 def _configure_logs(**_: object) -> None:
     configure_logs(WorkerSettings().log_format)
+
+
+def _one_log(**_: object) -> None:
+    # With it a spawned process writes in a format of billiard's own until the line above has run in it too.
+    os.environ.pop("_MP_FORK_LOGLEVEL_", None)
 
 
 def _listen(**_: object) -> None:
@@ -67,5 +72,6 @@ def _leave(_number: int, _frame: object) -> None:
 
 
 setup_logging.connect(_configure_logs)
+celeryd_after_setup.connect(_one_log)
 worker_process_init.connect(_listen)
 worker_shutting_down.connect(_pass_on)

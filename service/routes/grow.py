@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
+from jobs.origin import Origin
 from jobs.schema import GrowthRequest, Job, Plan
 from service.auth import CurrentCaller, ProtectedRoute
 from service.parts import SharedParts
@@ -46,7 +47,7 @@ def submit_growth(
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit a growth. Every check that needs no weights is made now, and fails with one sentence."""
-    job, replayed = submit(parts, caller, body, idempotency_key)
+    job, replayed = submit(parts, caller, body, idempotency_key, Origin(request.state.request_id))
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{job.id}"
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
