@@ -13,6 +13,7 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | leases                       | zset   | running; score: when the lease ends                                    |
 | outputs                      | zset   | "<output>/ <id>" of every live job, in byte order; released at its end |
 | ended                        | zset   | succeeded, failed, cancelled; score: since when                        |
+| counters                     | hash   | how often what happened, for ever (`counters.py`)                      |
 | jobs:status:<status>         | zset   | listing indexes: ids sort by creation, so every score is 0             |
 | jobs:all, jobs:owner:<owner> | zset   |                                                                        |
 | jobs:method:<method>         | zset   |                                                                        |
@@ -42,6 +43,7 @@ class Keys:
         self.leases = self._key("leases")
         self.outputs = self._key("outputs")
         self.ended = self._key("ended")
+        self.counters = self._key("counters")
         self.all = self._key("jobs", "all")
         self.broker_prefix = self._key("celery", "")
 
@@ -74,7 +76,7 @@ class Keys:
     def of_job(self, job_id: str) -> list[str]:
         """What `lua/job.lua` unpacks, in its order."""
         shared = [self.changes, self.outbox, self.published, self.waiting, self.leases, self.outputs, self.ended]
-        return [self.job(job_id), self.events(job_id), *shared, *map(self.by_status, Status)]
+        return [self.job(job_id), self.events(job_id), *shared, self.counters, *map(self.by_status, Status)]
 
     def _key(self, *parts: str) -> str:
         return ":".join((self.namespace, *parts))

@@ -7,7 +7,7 @@ that it is taken.
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -165,6 +165,10 @@ class JobStore:
     def update(self, job_id: str, attempt: int, *, stage: Stage | None = None, progress: float | None = None) -> None:
         """Where the work stands; a new stage begins at progress 0. Raises LeaseLost."""
         self._fenced("update", job_id, attempt, stage or "", "" if progress is None else float(progress))
+
+    def use(self, job_id: str, attempt: int, used: Mapping[str, int]) -> None:
+        """What the attempt has used so far; `counters.py` has the names. Raises LeaseLost."""
+        self._fenced("use", job_id, attempt, *(text for pair in used.items() for text in pair))
 
     def append_event(
         self,

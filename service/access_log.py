@@ -1,4 +1,4 @@
-"""One line for each request, with an id that its answer carries too; never a header, a query or a body."""
+"""One line for each request, with an id that its answer carries too, and its count; never a header, query or body."""
 
 import time
 import uuid
@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.origin import REQUEST_ID
+from service.metrics import RequestMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -16,8 +17,9 @@ log = structlog.get_logger(__name__)
 class AccessLog:
     """ASGI middleware; a client's own `X-Request-ID` is kept where it is a plain word."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -38,12 +40,19 @@ class AccessLog:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
-                log.info("request", status=status, seconds=round(time.monotonic() - started, 4), **_about(scope))
+                seconds = time.monotonic() - started
+                self._metrics.count(scope["method"], _route(scope), status, seconds)
+                log.info("request", status=status, seconds=round(seconds, 4), **_about(scope))
 
 
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get("x-request-id", "")
     return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _route(scope: Scope) -> str:
+    """The template of the path, because paths are as many as jobs."""
+    return getattr(scope.get("route"), "path", "none")
 
 
 def _about(scope: Scope) -> dict[str, Any]:

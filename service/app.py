@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
+from jobs.counters import Counters
 from jobs.queue import make_celery
 from jobs.reconcile import Reconciler
 from jobs.schema import Problem
@@ -18,9 +19,10 @@ from service import problems
 from service.access_log import AccessLog
 from service.auth import Callers
 from service.body_limit import BodyLimit
+from service.metrics import JobMetrics, RequestMetrics, process_registry
 from service.parts import Parts
 from service.replay import Replays
-from service.routes import catalogue, grow, health, jobs
+from service.routes import catalogue, grow, health, jobs, metrics
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
 
@@ -57,9 +59,10 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     )
     app.state.callers = Callers.of(settings)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(AccessLog)
+    app.state.registry = process_registry()
+    app.add_middleware(AccessLog, metrics=RequestMetrics(app.state.registry))
     problems.install(app)
-    for routes in (grow, jobs, catalogue, health):
+    for routes in (grow, jobs, catalogue, health, metrics):
         app.include_router(routes.router)
     return app
 
@@ -72,7 +75,12 @@ def _lifespan(settings: ServiceSettings) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         celery = make_celery(settings)
-        with closing(JobStore(settings)) as store, closing(Replays(store, settings.redis_url)) as replays:
+        with (
+            closing(JobStore(settings)) as store,
+            closing(Replays(store, settings.redis_url)) as replays,
+            closing(Counters(store.keys, settings.redis_url)) as counters,
+        ):
+            app.state.registry.register(JobMetrics(counters))
             async with Watcher(store, settings.redis_url) as watcher:
                 app.state.parts = Parts(settings, store, replays, Storage(_storage(settings)), celery, watcher)
                 reconciler = Reconciler(store, celery)

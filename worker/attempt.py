@@ -29,7 +29,7 @@ from storage import Storage, StorageError, Uri
 from telemetry.logs import working_on
 from worker.fit_state import forget, state_folder
 from worker.lease import Lease
-from worker.messages import Failed, Fitted, MayCommit, Measured, Pretrained, Progressed, Succeeded, Work
+from worker.messages import Failed, Fitted, MayCommit, Measured, Pretrained, Progressed, Succeeded, Used, Work
 from worker.output import Output
 from worker.process import Child, Exited
 from worker.settings import WorkerSettings
@@ -129,7 +129,7 @@ class Attempt:
                     return message
                 case MayCommit():
                     self._let_commit(child)
-                case Progressed() | Pretrained() | Measured() | Fitted():
+                case Progressed() | Pretrained() | Measured() | Fitted() | Used():
                     self._relay(message)
         return stop
 
@@ -145,12 +145,14 @@ class Attempt:
         if self._stop() is None:
             child.let_commit()
 
-    def _relay(self, message: Progressed | Pretrained | Measured | Fitted) -> None:
+    def _relay(self, message: Progressed | Pretrained | Measured | Fitted | Used) -> None:
         # What comes next tells more than what is lost here.
         with suppress(StoreUnavailable):
             match message:
                 case Progressed(stage=stage, progress=progress):
                     self._store.update(self._job.id, self._number, stage=stage, progress=progress)
+                case Used():
+                    self._store.use(self._job.id, self._number, message.model_dump(exclude={"kind"}, exclude_none=True))
                 case Measured(candidate=candidate):
                     data = candidate.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.CANDIDATE, data)

@@ -27,6 +27,7 @@ from worker.messages import (
     Succeeded,
     Work,
 )
+from worker.meter import Meter, Steps
 from worker.origins import die_with_parent, take_standard_output
 from worker.settings import WorkerSettings, open_storage
 
@@ -38,6 +39,8 @@ class Worker:
 
     def __init__(self, told: BinaryIO) -> None:
         self._told = told
+        self._telling = threading.Lock()
+        self.steps = Steps()
         self._granted = threading.Semaphore(0)
         self._stage = Stage.PLANNING
         self._progress_at = self._point_at = 0.0
@@ -58,10 +61,12 @@ class Worker:
         self.tell(Measured(candidate=candidate))
 
     def pretrained(self, point: FitPoint) -> None:
+        self.steps.training += point.step > 0
         if self._worth_telling(point):
             self.tell(Pretrained(point=point))
 
     def fitted(self, point: FitPoint) -> None:
+        self.steps.fit += point.step > 0
         if self._worth_telling(point):
             self.tell(Fitted(point=point))
 
@@ -71,8 +76,9 @@ class Worker:
         self._granted.acquire()
 
     def tell(self, message: BaseModel) -> None:
-        self._told.write(message.model_dump_json().encode() + b"\n")
-        self._told.flush()
+        with self._telling:
+            self._told.write(message.model_dump_json().encode() + b"\n")
+            self._told.flush()
 
     def _worth_telling(self, point: FitPoint) -> bool:
         if (now := time.monotonic()) < self._point_at and point.held_out_loss is None:
@@ -106,7 +112,9 @@ def _ending(work: Work, settings: WorkerSettings, worker: Worker) -> Succeeded |
     from worker.failures import concluded
     from worker.run import run_job
 
-    outcome = concluded(lambda: run_job(work, open_storage(settings), settings, worker))
+    storage = open_storage(settings)
+    with Meter(worker.steps, storage.traffic, worker.tell):
+        outcome = concluded(lambda: run_job(work, storage, settings, worker))
     return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
 
 

@@ -55,6 +55,19 @@ class Measured(BaseModel):
     candidate: Candidate
 
 
+class Used(BaseModel):
+    """What the child has used so far; `host_memory_bytes` at its peak, of the GPU as it is now."""
+
+    kind: Literal["used"] = "used"
+    bytes_read: int
+    bytes_written: int
+    fit_steps: int
+    training_steps: int
+    host_memory_bytes: int
+    gpu_memory_bytes: int | None
+    gpu_memory_limit_bytes: int | None
+
+
 class MayCommit(BaseModel):
     """Asks whether the lease still holds; answered by `GO`, or by the end."""
 
@@ -74,7 +87,7 @@ class Failed(BaseModel):
 
 
 Message = Annotated[
-    Progressed | Pretrained | Measured | Fitted | MayCommit | Succeeded | Failed, Field(discriminator="kind")
+    Progressed | Pretrained | Measured | Fitted | Used | MayCommit | Succeeded | Failed, Field(discriminator="kind")
 ]
 FitMessage = Annotated[Fitted | FitEnded | Failed, Field(discriminator="kind")]
 FIT_MESSAGE: TypeAdapter[FitMessage] = TypeAdapter(FitMessage)

@@ -13,6 +13,7 @@ if status == 'running' then
   elseif not lease_ended(lease_seconds) then
     return {'leased'}
   end
+  count('attempts_ended|lease_lost')
 end
 if field('cancel_requested') == '1' then
   move('cancelled', {})
@@ -23,8 +24,13 @@ if field('attempt') - field('uncounted') >= tonumber(max_attempts) then
   move('failed', {error = cjson.decode(poison)})
   return {'poison'}
 end
+local since = redis.call('ZSCORE', WAITING, ID)
+if since then
+  observe('queued', now() - since)
+end
+count('attempts')
 redis.call('HINCRBY', RECORD, 'attempt', 1)
-redis.call('HSET', RECORD, 'claim', claim, 'progress', '0.0')
-redis.call('HDEL', RECORD, 'stage')
+redis.call('HSET', RECORD, 'claim', claim, 'progress', '0.0', 'worker', worker)
+redis.call('HDEL', RECORD, 'stage', 'stage_at', unpack(USED))
 move('running', {worker = worker})
 return {'ok', record(), lease(lease_seconds)}

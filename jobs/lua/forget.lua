@@ -1,4 +1,4 @@
--- KEYS[15...]: the indexes that never change.
+-- KEYS[16...]: the indexes that never change.
 local status = field('status')
 if not status then
   return {'not_found'}
@@ -6,7 +6,7 @@ end
 redis.call('DEL', RECORD, EVENTS)
 redis.call('ZREM', ENDED, ID)
 redis.call('ZREM', BY_STATUS[status], ID)
-for index = 15, #KEYS do
+for index = 16, #KEYS do
   redis.call('ZREM', KEYS[index], ID)
 end
 return {'ok'}

@@ -1,11 +1,13 @@
 -- Prepended to every script about one job. KEYS and ARGV[1] are what Keys.of_job in keys.py lists.
-local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED = unpack(KEYS, 1, 9)
+local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, COUNTERS = unpack(KEYS, 1, 10)
 local BY_STATUS = {
-  queued = KEYS[10], running = KEYS[11], succeeded = KEYS[12], failed = KEYS[13], cancelled = KEYS[14],
+  queued = KEYS[11], running = KEYS[12], succeeded = KEYS[13], failed = KEYS[14], cancelled = KEYS[15],
 }
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
 local ID = ARGV[1]
 local EVENTS_KEPT = 10000
+-- Upper ends of the buckets of durations, in seconds; the same as BOUNDS in counters.py.
+local BOUNDS = {1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400}
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
@@ -31,12 +33,48 @@ local function change(fields, kind, data)
   tell(kind, data)
 end
 
+-- Counters are what counters.py reads: written with the change that they count, so that neither is there alone.
+local function count(name, by)
+  redis.call('HINCRBY', COUNTERS, name, by or 1)
+end
+
+local function observe(name, microseconds)
+  local bucket = 'inf'
+  for _, bound in ipairs(BOUNDS) do
+    if microseconds <= bound * 1000000 then
+      bucket = bound
+      break
+    end
+  end
+  count(name .. '|' .. bucket)
+  count(name .. '|microseconds', whole(microseconds))
+end
+
+-- What an attempt has used so far; of these the totals are counted, the others are as they are now.
+local USED = {'bytes_read', 'bytes_written', 'training_steps', 'fit_steps', 'host_memory_bytes', 'gpu_memory_bytes', 'gpu_memory_limit_bytes'}
+local TOTALS = {bytes_read = true, bytes_written = true, training_steps = true, fit_steps = true}
+
+-- Only stages that came to their own end are measured.
+local function stage_ends(time)
+  local began = field('stage_at')
+  if began then
+    observe('stage|' .. field('stage'), time - began)
+    redis.call('HDEL', RECORD, 'stage_at')
+  end
+end
+
+-- The answer to a write whose attempt no longer holds the job.
+local function lost(write)
+  count('fencing_refusals|' .. write)
+  return {'lost'}
+end
+
 local enter = {}
 
 function enter.queued(time, publish_at)
   redis.call('ZADD', WAITING, whole(time), ID)
   redis.call('ZADD', OUTBOX, whole(publish_at or time), ID)
-  redis.call('HDEL', RECORD, 'stage', 'claim')
+  redis.call('HDEL', RECORD, 'stage', 'stage_at', 'claim')
   redis.call('HSET', RECORD, 'progress', '0.0')
 end
 
@@ -61,6 +99,9 @@ local function move(to, event, publish_at)
     redis.call('ZREM', key, ID)
   end
   redis.call('ZADD', BY_STATUS[to], 0, ID)
+  if TERMINAL[to] then
+    count('ended|' .. to)
+  end
   enter[to](now(), publish_at)
   event.status = to
   change({status = to}, 'status', event)

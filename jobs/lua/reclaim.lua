@@ -2,5 +2,6 @@
 if field('status') ~= 'running' or not lease_ended(ARGV[2]) then
   return {'held'}
 end
+count('attempts_ended|lease_lost')
 give_up_attempt('lease_ended')
 return {'ok'}
