@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.schema import Dtype
+from jobs.schema import Dtype, Priority
 
 PANEL = "Request"
 
@@ -50,6 +50,7 @@ class RequestFlags:
     ] = None
     dtype: Annotated[Dtype | None, _flag("What is written; the source's own if left out.")] = None
     seed: Annotated[int | None, _flag("Seed of every random choice.")] = None
+    priority: Annotated[Priority | None, _flag("Which jobs start before which.")] = None
     label: Annotated[
         list[str] | None, _flag("A free word to find the job by, as key=value; repeatable.", metavar="KEY=VALUE")
     ] = None
@@ -64,6 +65,7 @@ class RequestFlags:
             "output": _uri(self.output),
             "dtype": self.dtype,
             "seed": self.seed,
+            "priority": self.priority,
             "expert_noise": self.expert_noise,
             "max_shard_bytes": self.max_shard_bytes,
             "verify": self.verify,

@@ -1,7 +1,7 @@
 """How plans, jobs and lists look in a terminal."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -154,6 +154,8 @@ def _status(found: Job) -> Text:
         text.append(f": {found.stage} {found.progress:.0%}")
     if found.queue_position is not None:
         text.append(f": {_count(found.queue_position, 'job')} ahead")
+    if found.expected_wait_seconds is not None:
+        text.append(f", starts in about {timedelta(seconds=found.expected_wait_seconds)}")
     if found.cancel_requested and not found.status.terminal:
         text.append(", asked to stop")
     return text

@@ -18,12 +18,19 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from jobs.keys import Keys
-from jobs.schema import Stage, Status
+from jobs.schema import Priority, Stage, Status
 from jobs.scripts import connect, reaching_redis
 
 BOUNDS = (1, 5, 15, 60, 300, 900, 3600, 14_400, 43_200, 86_400)
 """Upper ends of the buckets of durations, in seconds."""
 MOST_WORKERS = 1000
+_APART = 4_000_000_000_000_000
+# Scores in the index of waiting jobs, as AHEAD in lua/job.lua makes them.
+_SCORES: Mapping[Priority, tuple[str | int, str | int]] = {
+    "high": ("-inf", "(0"),
+    "normal": (0, f"({_APART}"),
+    "low": (_APART, "inf"),
+}
 Outcome = Literal["succeeded", "failed", "cancelled", "released", "lease_lost"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 Write = Literal["renew", "update", "append", "use", "finish", "release"]
@@ -55,6 +62,7 @@ class Snapshot:
 
     by_status: Mapping[Status, int]
     """Jobs on record."""
+    queued: Mapping[Priority, int]
     working: list[Working]
     _counted: Mapping[str, int]
 
@@ -90,16 +98,19 @@ class Counters:
         with reaching_redis():
             with self._client.pipeline(transaction=True) as pipeline:
                 for status in Status:
-                    pipeline.zcard(self._keys.by_status(status))
+                    pipeline.zcard(self._keys.with_status(self._keys.all, status))
+                for lowest, highest in _SCORES.values():
+                    pipeline.zcount(self._keys.waiting, lowest, highest)
                 pipeline.hgetall(self._keys.counters)
-                pipeline.zrange(self._keys.by_status(Status.RUNNING), 0, MOST_WORKERS - 1)
+                pipeline.zrange(self._keys.with_status(self._keys.all, Status.RUNNING), 0, MOST_WORKERS - 1)
                 *sizes, counted, running = pipeline.execute()
             with self._client.pipeline(transaction=False) as pipeline:
                 for job_id in running:
                     pipeline.hmget(self._keys.job(job_id), _USED)
                 told = pipeline.execute()
         return Snapshot(
-            dict(zip(Status, sizes, strict=True)),
+            dict(zip(Status, sizes, strict=False)),
+            dict(zip(_SCORES, sizes[len(Status) :], strict=True)),
             [_working(fields) for fields in told if fields[0] is not None],
             {name: int(value) for name, value in counted.items()},
         )

@@ -9,15 +9,15 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | changes                      | pubsub | ids of jobs as they change; wakes readers, never the truth             |
 | outbox                       | zset   | needs a message: queued, or cancelled with remains; score: when due    |
 | published                    | zset   | queued, has one; score: since when                                     |
-| waiting                      | zset   | queued; score: since when, so the rank is the queue position           |
+| waiting                      | zset   | queued; score: priority, since when, so the rank is the queue position |
 | leases                       | zset   | running; score: when the lease ends                                    |
 | outputs                      | zset   | "<output>/ <id>" of every live job, in byte order; released at its end |
+| pace                         | string | seconds that a job runs: a mean in which the latest weighs most        |
 | ended                        | zset   | succeeded, failed, cancelled; score: since when                        |
 | counters                     | hash   | how often what happened, for ever (`counters.py`)                      |
-| jobs:status:<status>         | zset   | listing indexes: ids sort by creation, so every score is 0             |
-| jobs:all, jobs:owner:<owner> | zset   |                                                                        |
-| jobs:method:<method>         | zset   |                                                                        |
-| jobs:label:<key>=<value>     | zset   |                                                                        |
+| jobs:all                     | zset   | listing indexes: ids sort by creation, so every score is 0             |
+| jobs:<sha256>                | zset   | those of an owner, of one method or any, with one label or any         |
+| <a listing index>:<status>   | zset   | its jobs of one status                                                 |
 | idempotency:<sha256>         | string | "<fingerprint> <id>" of an owner's key; expires                        |
 | celery:...                   |        | kombu's own: the queue's messages (`queue.py`)                         |
 """
@@ -25,6 +25,7 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 import json
 from collections.abc import Mapping
 from hashlib import sha256
+from itertools import product
 
 from jobs.schema import Status
 
@@ -44,6 +45,7 @@ class Keys:
         self.outputs = self._key("outputs")
         self.ended = self._key("ended")
         self.counters = self._key("counters")
+        self.pace = self._key("pace")
         self.all = self._key("jobs", "all")
         self.broker_prefix = self._key("celery", "")
 
@@ -53,30 +55,34 @@ class Keys:
     def events(self, job_id: str) -> str:
         return self._key("events", job_id)
 
-    def by_status(self, status: Status) -> str:
-        return self._key("jobs", "status", status)
-
-    def by_owner(self, owner: str) -> str:
-        return self._key("jobs", "owner", owner)
-
-    def by_method(self, method: str) -> str:
-        return self._key("jobs", "method", method)
-
-    def by_label(self, name: str, value: str) -> str:
-        return self._key("jobs", "label", f"{name}={value}")
+    def by_owner(self, owner: str, method: str | None = None, label: tuple[str, str] | None = None) -> str:
+        """The index of an owner's jobs, of one method where it is given, and with one label where that is."""
+        return self._key("jobs", _hashed(owner, method, label))
 
     def fixed_indexes(self, owner: str, method: str, labels: Mapping[str, str]) -> list[str]:
-        """The listing indexes that a job stays in all its life."""
-        return [self.all, self.by_owner(owner), self.by_method(method), *map(self.by_label, labels, labels.values())]
+        """The listing indexes that a job stays in all its life; at each time it is in one part of each by its status.
+
+        One for every choice of filters but several labels, so that a page is read off without a search.
+        """
+        choices = product((None, method), (None, *labels.items()))
+        return [self.all, *(self.by_owner(owner, *choice) for choice in choices)]
+
+    def with_status(self, index: str, status: Status) -> str:
+        """The part of a listing index with the jobs of one status."""
+        return f"{index}:{status}"
 
     def idempotency(self, owner: str, key: str) -> str:
-        """Hashed, because both are free text of any length."""
-        return self._key("idempotency", sha256(json.dumps([owner, key]).encode()).hexdigest())
+        return self._key("idempotency", _hashed(owner, key))
 
     def of_job(self, job_id: str) -> list[str]:
         """What `lua/job.lua` unpacks, in its order."""
-        shared = [self.changes, self.outbox, self.published, self.waiting, self.leases, self.outputs, self.ended]
-        return [self.job(job_id), self.events(job_id), *shared, self.counters, *map(self.by_status, Status)]
+        sets = [self.outbox, self.published, self.waiting, self.leases, self.outputs, self.ended]
+        return [self.job(job_id), self.events(job_id), self.changes, *sets, self.pace, self.counters]
 
     def _key(self, *parts: str) -> str:
         return ":".join((self.namespace, *parts))
+
+
+def _hashed(*parts: object) -> str:
+    """Short, of free text of any length, and for no two lists of it the same."""
+    return sha256(json.dumps(parts).encode()).hexdigest()[:32]

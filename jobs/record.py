@@ -3,7 +3,8 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -54,12 +55,21 @@ def folder(output: str) -> str:
     return output if output.endswith("/") else output + "/"
 
 
-def new_fields(request: GrowthRequest, plan: Plan, owner: str, created_microseconds: int, origin: Origin) -> list[str]:
-    """Names and values in turn, of a record that nothing has happened to yet."""
+def new_fields(
+    request: GrowthRequest,
+    plan: Plan,
+    owner: str,
+    created_microseconds: int,
+    indexes: Sequence[str],
+    origin: Origin,
+) -> list[str]:
+    """Names and values in turn, of a record that nothing has happened to yet; `indexes` are for `lua/job.lua`."""
     fields = {
         "request": request.model_dump_json(),
         "plan": plan.model_dump_json(),
         "owner": owner,
+        "priority": request.priority,
+        "indexes": json.dumps(indexes),
         "created_at": str(created_microseconds),
         "attempt": "0",
         "uncounted": "0",
@@ -70,7 +80,28 @@ def new_fields(request: GrowthRequest, plan: Plan, owner: str, created_microseco
     return [text for pair in fields.items() for text in pair]
 
 
-def to_job(job_id: str, fields: Mapping[str, str], queue_position: int | None) -> Job:
+@dataclass(frozen=True)
+class Queue:
+    """What a job's place in the queue is told from."""
+
+    position: int | None
+    """Jobs ahead of it; None where it does not wait."""
+    running: int
+    pace_seconds: float | None
+    """How long a job ran lately; None where none has ended yet."""
+
+    @classmethod
+    def of_replies(cls, position: int | None, running: int, pace: str | None) -> "Queue":
+        """From Redis' answers for a rank, the number of leases and the pace."""
+        return cls(position, running, None if pace is None else float(pace))
+
+    def expected_wait_seconds(self) -> int | None:
+        if self.position is None or self.pace_seconds is None or not self.running:
+            return None
+        return round((self.position + 1) * self.pace_seconds / self.running)
+
+
+def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> Job:
     """The record as the schema has it."""
     return Job(
         id=job_id,
@@ -88,7 +119,8 @@ def to_job(job_id: str, fields: Mapping[str, str], queue_position: int | None) -
         created_at=moment(fields["created_at"]),
         started_at=moment(fields["started_at"]) if "started_at" in fields else None,
         finished_at=moment(fields["finished_at"]) if "finished_at" in fields else None,
-        queue_position=queue_position,
+        queue_position=queue.position,
+        expected_wait_seconds=queue.expected_wait_seconds(),
         version=int(fields["version"]),
     )
 

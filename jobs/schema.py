@@ -36,6 +36,7 @@ Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,63}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 MethodName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
 Dtype = Literal["float32", "bfloat16", "float16"]
+Priority = Literal["high", "normal", "low"]
 
 
 class _Closed(BaseModel):
@@ -190,6 +191,8 @@ class GrowthRequest(_Closed):
     """Seeds every random choice: the same request writes the same bytes."""
     labels: Annotated[dict[Label, LabelValue], Field(max_length=MAX_LABELS)] = Field(default_factory=dict)
     """Free words to find the job by."""
+    priority: Priority = "normal"
+    """Which jobs wait for which: those of a higher priority start first, but never stop one that runs."""
     max_shard_bytes: Annotated[int, Field(strict=True, ge=1_000_000, le=50_000_000_000)] = 5_000_000_000
     """No safetensors shard is larger, save one that holds a single larger tensor."""
     verify: bool = True
@@ -376,7 +379,10 @@ class Job(_Closed):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     queue_position: int | None = None
-    """Jobs ahead of this one while it is queued; 0 is next."""
+    """Jobs ahead of this one while it is queued, by priority and then by time; 0 is next."""
+    expected_wait_seconds: int | None = None
+    """While it is queued, about how long until it starts: the jobs up to this one, times how long jobs ran lately,
+    shared out among as many workers as have a job now. Left out where none has, or none has ended yet."""
     version: int = 0
     """Grows with every change of the record; the ETag."""
 

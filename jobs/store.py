@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import redis
 from pydantic import BaseModel, JsonValue
@@ -20,14 +20,26 @@ from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimabl
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
 from jobs.origin import NOWHERE, Origin
-from jobs.schema import EventKind, EventPage, Failure, GrowthRequest, Job, JobPage, Plan, Result, Stage, Status
+from jobs.schema import (
+    EventKind,
+    EventPage,
+    Failure,
+    GrowthRequest,
+    Job,
+    JobPage,
+    Plan,
+    Priority,
+    Result,
+    Stage,
+    Status,
+)
 from jobs.scripts import Scripts, connect, reaching_redis
 from jobs.settings import SharedSettings
 
 PUBLISH_GRACE_SECONDS = 2
 """Who takes a job out of the outbox has this long to publish it before it is another's turn."""
-SCANNED = 10_000
-"""Records that one page looks at, at most: a page may be short and still have a next one."""
+MOST_SEEKS = 1_000
+"""Of a page with several labels: it may be short and still have a next one."""
 SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -73,10 +85,7 @@ class JobStore:
         job_id = record.new_id(created)
         # Without a key the job's own id is the key, so that a repeated sending finds what the first one made.
         key = idempotency_key or job_id
-        keys = [
-            self.keys.idempotency(owner, key),
-            *self.keys.fixed_indexes(owner, request.method.name, request.labels),
-        ]
+        indexes = self.keys.fixed_indexes(owner, request.method.name, request.labels)
         outcome, *rest = self._on_job(
             "create",
             job_id,
@@ -84,8 +93,8 @@ class JobStore:
             self._settings.idempotency_seconds,
             PUBLISH_GRACE_SECONDS,
             record.folder(request.output),
-            *record.new_fields(request, plan, owner, created, origin),
-            more_keys=keys,
+            *record.new_fields(request, plan, owner, created, indexes, origin),
+            more_keys=[self.keys.idempotency(owner, key)],
         )
         if outcome == "conflict":
             raise IdempotencyConflict(key)
@@ -95,6 +104,20 @@ class JobStore:
         if outcome == "known":
             return self.get(rest[0]), rest[0] != job_id
         return _job(rest[0]), False
+
+    def made_by(self, request: GrowthRequest, owner: str, idempotency_key: str) -> Job | None:
+        """The job that the key made before, which a replay is answered with though its output exists by now.
+
+        Only looks; `create` decides. Raises IdempotencyConflict.
+        """
+        with reaching_redis():
+            known: Any = self._client.get(self.keys.idempotency(owner, idempotency_key))
+        if known is None:
+            return None
+        fingerprint, _, job_id = known.partition(" ")
+        if fingerprint != record.fingerprint(request):
+            raise IdempotencyConflict(idempotency_key)
+        return self.get(job_id)
 
     def request_cancel(self, job_id: str) -> Job:
         """Ends a queued job, asks the worker of a running one to stop, leaves an ended one. Raises JobNotFound."""
@@ -115,7 +138,7 @@ class JobStore:
     def list_jobs(self, where: Filter = EVERY_JOB, *, cursor: str | None = None, limit: int = 50) -> JobPage:
         """Newest first. Raises InvalidCursor."""
         bounds = where.bounds(cursor)
-        ids, next_cursor = self._scripts.on_many("page", where.indexes(self.keys), [*bounds, limit, SCANNED])
+        ids, next_cursor = self._scripts.on_many("page", where.indexes(self.keys), [*bounds, limit, MOST_SEEKS])
         return JobPage(jobs=self._read(ids), next_cursor=next_cursor or None)
 
     def events(self, job_id: str, after: str | None = None, limit: int = 1000) -> EventPage:
@@ -215,6 +238,12 @@ class JobStore:
         """Queued jobs to publish now; each stays in the outbox until `mark_published`."""
         return self._scripts.on_many("take_due", [self.keys.outbox], [limit, PUBLISH_GRACE_SECONDS])
 
+    def priority(self, job_id: str) -> Priority:
+        """Of a job whose record is gone, which its message will find out, the normal one."""
+        with reaching_redis():
+            priority: Any = self._client.hget(self.keys.job(job_id), "priority")
+        return cast(Priority, priority or "normal")
+
     def mark_published(self, job_id: str) -> None:
         """A message for the job is in the broker."""
         self._on_job("published", job_id)
@@ -236,11 +265,10 @@ class JobStore:
         before = self.now() - kept_seconds * 1_000_000
         with reaching_redis():
             ids: Any = self._client.zrangebyscore(self.keys.ended, "-inf", before, start=0, num=limit)
-        return sum(map(self._forget, self._read(ids)))
+        return sum(map(self._forget, ids))
 
-    def _forget(self, job: Job) -> bool:
-        indexes = self.keys.fixed_indexes(job.owner, job.request.method.name, job.request.labels)
-        outcome, *_ = self._on_job("forget", job.id, more_keys=indexes)
+    def _forget(self, job_id: str) -> bool:
+        outcome, *_ = self._on_job("forget", job_id)
         return bool(outcome == "ok")
 
     # For operators
@@ -281,19 +309,24 @@ class JobStore:
             for job_id in job_ids:
                 pipeline.hgetall(self.keys.job(job_id))
                 pipeline.zrank(self.keys.waiting, job_id)
-            replies = iter(pipeline.execute())
-        found = zip(job_ids, replies, replies, strict=True)
-        return [record.to_job(job_id, fields, position) for job_id, fields, position in found if fields]
+            pipeline.zcard(self.keys.leases)
+            pipeline.get(self.keys.pace)
+            *replies, running, pace = pipeline.execute()
+        return [
+            record.to_job(job_id, fields, record.Queue.of_replies(position, running, pace))
+            for job_id, fields, position in zip(job_ids, replies[::2], replies[1::2], strict=True)
+            if fields
+        ]
 
 
 def _job(reply: list[Any]) -> Job:
     """From what `record()` in `lua/job.lua` returns."""
-    job_id, _, queue_position = reply
-    return record.to_job(job_id, _fields(reply), queue_position)
+    job_id, _, *queue = reply
+    return record.to_job(job_id, _fields(reply), record.Queue.of_replies(*queue))
 
 
 def _fields(reply: list[Any]) -> dict[str, str]:
-    _, flat, _ = reply
+    flat = reply[1]
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 

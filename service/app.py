@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import SecretStr
 
 from jobs.counters import Counters
 from jobs.queue import make_celery
@@ -21,7 +20,6 @@ from service.auth import Callers
 from service.body_limit import BodyLimit
 from service.metrics import JobMetrics, RequestMetrics, process_registry
 from service.parts import Parts
-from service.replay import Replays
 from service.routes import catalogue, grow, health, jobs, metrics
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
@@ -75,14 +73,14 @@ def _lifespan(settings: ServiceSettings) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         celery = make_celery(settings)
+        storage = Storage(StorageSettings(S3Settings(**settings.s3_access())))
         with (
             closing(JobStore(settings)) as store,
-            closing(Replays(store, settings.redis_url)) as replays,
             closing(Counters(store.keys, settings.redis_url)) as counters,
         ):
             app.state.registry.register(JobMetrics(counters))
             async with Watcher(store, settings.redis_url) as watcher:
-                app.state.parts = Parts(settings, store, replays, Storage(_storage(settings)), celery, watcher)
+                app.state.parts = Parts(settings, store, storage, celery, watcher)
                 reconciler = Reconciler(store, celery)
                 reconciler.start()
                 try:
@@ -92,17 +90,3 @@ def _lifespan(settings: ServiceSettings) -> Any:
                     celery.close()
 
     return lifespan
-
-
-def _storage(settings: ServiceSettings) -> StorageSettings:
-    def shown(secret: SecretStr | None) -> str | None:
-        return None if secret is None else secret.get_secret_value()
-
-    return StorageSettings(
-        S3Settings(
-            endpoint_url=settings.s3_endpoint_url,
-            region=settings.s3_region,
-            access_key_id=shown(settings.s3_access_key_id),
-            secret_access_key=shown(settings.s3_secret_access_key),
-        )
-    )

@@ -69,6 +69,12 @@ GAUGES = (
         ("status",),
     ),
     _Told(
+        "growth_jobs_queued",
+        "Jobs that wait for a worker.",
+        lambda seen: [((priority,), size) for priority, size in seen.queued.items()],
+        ("priority",),
+    ),
+    _Told(
         "growth_jobs_unfinished",
         "Jobs queued or running: how many workers there is work for.",
         lambda seen: [((), sum(seen.by_status[status] for status in _UNFINISHED))],
@@ -128,7 +134,10 @@ class JobMetrics(Collector):
         self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("growth_job_store_up", "Whether the job store answers: 1 or 0.")
+        up = GaugeMetricFamily(
+            "growth_job_store_up",
+            "Whether the job store answers: 1 or 0. Where it does not, no number of jobs is shown.",
+        )
         try:
             seen = self._counters.read()
         except StoreUnavailable as error:

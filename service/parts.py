@@ -8,7 +8,6 @@ from fastapi import Depends, Request
 
 from jobs.store import JobStore
 from jobs.watch import Watcher
-from service.replay import Replays
 from service.settings import ServiceSettings
 from storage import Storage
 
@@ -17,7 +16,6 @@ from storage import Storage
 class Parts:
     settings: ServiceSettings
     store: JobStore
-    replays: Replays
     storage: Storage
     celery: Celery
     watcher: Watcher

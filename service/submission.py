@@ -58,7 +58,7 @@ def submit(
     places = _places(request, parts.storage)
     _check_allowed(places.values(), parts.storage, caller)
     if idempotency_key is not None:
-        known = parts.replays.find(request, caller.name, idempotency_key)
+        known = parts.store.made_by(request, caller.name, idempotency_key)
         if known is not None:
             return known, True
     plan = _plan(places, parts.storage, request)

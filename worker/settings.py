@@ -55,11 +55,4 @@ def shared(settings: WorkerSettings) -> bool:
 
 def open_storage(settings: SharedSettings) -> Storage:
     """The stores of these settings; no request can name another endpoint."""
-    key_id, secret = settings.s3_access_key_id, settings.s3_secret_access_key
-    s3 = S3Settings(
-        endpoint_url=settings.s3_endpoint_url,
-        region=settings.s3_region,
-        access_key_id=key_id.get_secret_value() if key_id else None,
-        secret_access_key=secret.get_secret_value() if secret else None,
-    )
-    return Storage(StorageSettings(s3=s3))
+    return Storage(StorageSettings(S3Settings(**settings.s3_access())))

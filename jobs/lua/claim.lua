@@ -26,11 +26,11 @@ if field('attempt') - field('uncounted') >= tonumber(max_attempts) then
 end
 local since = redis.call('ZSCORE', WAITING, ID)
 if since then
-  observe('queued', now() - since)
+  observe('queued', now() - (since - AHEAD[field('priority')]))
 end
 count('attempts')
 redis.call('HINCRBY', RECORD, 'attempt', 1)
-redis.call('HSET', RECORD, 'claim', claim, 'progress', '0.0', 'worker', worker)
+redis.call('HSET', RECORD, 'claim', claim, 'claimed_at', whole(now()), 'progress', '0.0', 'worker', worker)
 redis.call('HDEL', RECORD, 'stage', 'stage_at', unpack(USED))
 move('running', {worker = worker})
 return {'ok', record(), lease(lease_seconds)}

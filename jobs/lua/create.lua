@@ -1,7 +1,7 @@
 -- Idempotency key, output, record, indexes and outbox in one step, or none of it.
--- KEYS[16]: the idempotency key; KEYS[17...]: the indexes that never change.
+-- KEYS[12]: the idempotency key.
 -- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, output, the record's pairs.
-local IDEMPOTENCY = KEYS[16]
+local IDEMPOTENCY = KEYS[12]
 local fingerprint, remember_seconds, publish_seconds, output = unpack(ARGV, 2, 5)
 
 -- Members are "folder/ id": in byte order an output stands directly before whatever lies inside of it.
@@ -39,8 +39,8 @@ end
 redis.call('HSET', RECORD, 'output', output, unpack(ARGV, 6))
 redis.call('SET', IDEMPOTENCY, fingerprint .. ' ' .. ID, 'EX', remember_seconds)
 redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
-for index = 17, #KEYS do
-  redis.call('ZADD', KEYS[index], 0, ID)
+for _, index in ipairs(indexes()) do
+  redis.call('ZADD', index, 0, ID)
 end
 count('submitted')
 move('queued', {}, now() + publish_seconds * 1000000)

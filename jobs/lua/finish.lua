@@ -5,6 +5,7 @@ if field('finished_by') == token and field('status') == status then -- the reply
 elseif not holds(token) then
   return lost('finish')
 end
+note_pace()
 if status == 'succeeded' then
   stage_ends(now())
 end

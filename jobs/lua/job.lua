@@ -1,21 +1,24 @@
 -- Prepended to every script about one job. KEYS and ARGV[1] are what Keys.of_job in keys.py lists.
-local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, COUNTERS = unpack(KEYS, 1, 10)
-local BY_STATUS = {
-  queued = KEYS[11], running = KEYS[12], succeeded = KEYS[13], failed = KEYS[14], cancelled = KEYS[15],
-}
+local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE, COUNTERS = unpack(KEYS, 1, 11)
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
 local ID = ARGV[1]
 local EVENTS_KEPT = 10000
 -- Upper ends of the buckets of durations, in seconds; the same as BOUNDS in counters.py.
 local BOUNDS = {1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400}
+-- Apart by more than any time in microseconds until 2096, and still exact as a double. Also in counters.py.
+local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
+local LATEST_WEIGHS = 0.2
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
 end
 
--- What store.py reads a job from: its fields and, while it is queued, the number of jobs ahead of it.
+-- What store.py reads a job from: its fields; the jobs ahead of it while it is queued, those that run, and the pace.
 local function record()
-  return {ID, redis.call('HGETALL', RECORD), redis.call('ZRANK', WAITING, ID)}
+  return {
+    ID, redis.call('HGETALL', RECORD),
+    redis.call('ZRANK', WAITING, ID), redis.call('ZCARD', LEASES), redis.call('GET', PACE),
+  }
 end
 
 local function tell(kind, data)
@@ -50,9 +53,12 @@ local function observe(name, microseconds)
   count(name .. '|microseconds', whole(microseconds))
 end
 
--- What an attempt has used so far; of these the totals are counted, the others are as they are now.
-local USED = {'bytes_read', 'bytes_written', 'training_steps', 'fit_steps', 'host_memory_bytes', 'gpu_memory_bytes', 'gpu_memory_limit_bytes'}
+-- What an attempt has used so far: totals, which are counted, and what is as it is now.
 local TOTALS = {bytes_read = true, bytes_written = true, training_steps = true, fit_steps = true}
+local USED = {
+  'bytes_read', 'bytes_written', 'training_steps', 'fit_steps',
+  'host_memory_bytes', 'gpu_memory_bytes', 'gpu_memory_limit_bytes',
+}
 
 -- Only stages that came to their own end are measured.
 local function stage_ends(time)
@@ -69,10 +75,15 @@ local function lost(write)
   return {'lost'}
 end
 
+-- The listing indexes that the job is in all its life.
+local function indexes()
+  return cjson.decode(field('indexes'))
+end
+
 local enter = {}
 
 function enter.queued(time, publish_at)
-  redis.call('ZADD', WAITING, whole(time), ID)
+  redis.call('ZADD', WAITING, whole(time + AHEAD[field('priority')]), ID)
   redis.call('ZADD', OUTBOX, whole(publish_at or time), ID)
   redis.call('HDEL', RECORD, 'stage', 'stage_at', 'claim')
   redis.call('HSET', RECORD, 'progress', '0.0')
@@ -92,13 +103,15 @@ enter.succeeded, enter.failed, enter.cancelled = enter_end, enter_end, enter_end
 -- The only way from one status to another: keeps record, indexes and events in step.
 local function move(to, event, publish_at)
   local from = field('status')
-  if from then
-    redis.call('ZREM', BY_STATUS[from], ID)
+  for _, index in ipairs(indexes()) do
+    if from then
+      redis.call('ZREM', index .. ':' .. from, ID)
+    end
+    redis.call('ZADD', index .. ':' .. to, 0, ID)
   end
   for _, key in ipairs({OUTBOX, PUBLISHED, WAITING, LEASES}) do
     redis.call('ZREM', key, ID)
   end
-  redis.call('ZADD', BY_STATUS[to], 0, ID)
   if TERMINAL[to] then
     count('ended|' .. to)
   end
@@ -119,6 +132,12 @@ local function lease_ended(lease_seconds)
   end
   local uptime = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
   return tonumber(uptime) >= tonumber(lease_seconds)
+end
+
+local function note_pace()
+  local seconds = (now() - field('claimed_at')) / 1000000
+  local mean = tonumber(redis.call('GET', PACE) or seconds)
+  redis.call('SET', PACE, mean + LATEST_WEIGHS * (seconds - mean))
 end
 
 local function lease(lease_seconds)
