@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.origin import REQUEST_ID
 from service.metrics import RequestMetrics
+from telemetry.traces import OFF, Traces
 
 log = structlog.get_logger(__name__)
 
@@ -17,9 +18,10 @@ log = structlog.get_logger(__name__)
 class AccessLog:
     """ASGI middleware; a client's own `X-Request-ID` is kept where it is a plain word."""
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics, traces: Traces = OFF) -> None:
         self._app = app
         self._metrics = metrics
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -36,11 +38,20 @@ class AccessLog:
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        parent, method = Headers(scope=scope).get("traceparent"), scope["method"]
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            self._traces.span(method, {"request_id": request_id}, parent=parent, kind="server") as span,
+        ):
+            scope["state"]["traceparent"] = span.traceparent
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
                 seconds = time.monotonic() - started
+                span.rename(f"{method} {_route(scope)}")
+                span.note(_http(method, scope, status))
+                if status >= 500:
+                    span.fail(str(status))
                 self._metrics.count(scope["method"], _route(scope), status, seconds)
                 log.info("request", status=status, seconds=round(seconds, 4), **_about(scope))
 
@@ -48,6 +59,11 @@ class AccessLog:
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get("x-request-id", "")
     return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _http(method: str, scope: Scope, status: int) -> dict[str, str | int]:
+    """As OpenTelemetry names it."""
+    return {"http.request.method": method, "http.route": _route(scope), "http.response.status_code": status}
 
 
 def _route(scope: Scope) -> str:

@@ -23,6 +23,7 @@ from service.parts import Parts
 from service.routes import catalogue, grow, health, jobs, metrics
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
+from telemetry.traces import OFF, Traces
 
 VERSION = "0.1.0"
 DESCRIPTION = """Grow a small pretrained transformer checkpoint into a larger one.
@@ -42,7 +43,7 @@ class _App(FastAPI):
         return self.openapi_schema
 
 
-def create_app(settings: ServiceSettings | None = None) -> FastAPI:
+def create_app(settings: ServiceSettings | None = None, traces: Traces = OFF) -> FastAPI:
     """The service, from settings or else the environment. Raises ValueError where the API keys can't be used."""
     settings = settings or ServiceSettings()
     app = _App(
@@ -58,7 +59,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.callers = Callers.of(settings)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.state.registry = process_registry()
-    app.add_middleware(AccessLog, metrics=RequestMetrics(app.state.registry))
+    app.add_middleware(AccessLog, metrics=RequestMetrics(app.state.registry), traces=traces)
     problems.install(app)
     for routes in (grow, jobs, catalogue, health, metrics):
         app.include_router(routes.router)

@@ -3,6 +3,7 @@
 from celery import Celery
 
 from jobs.queue import make_celery
+from telemetry.traces import check_installed
 from worker.settings import WorkerSettings
 
 
@@ -23,4 +24,5 @@ def make_worker(settings: WorkerSettings) -> Celery:
     return celery
 
 
+check_installed()
 app = make_worker(WorkerSettings())

@@ -27,6 +27,7 @@ from jobs.schema import EventKind, Failure, Job, Result, Status
 from jobs.store import Claim, JobStore
 from storage import Storage, StorageError, Uri
 from telemetry.logs import working_on
+from telemetry.traces import OFF, About, Traces
 from worker.fit_state import forget, state_folder
 from worker.lease import Lease
 from worker.messages import Failed, Fitted, MayCommit, Measured, Pretrained, Progressed, Succeeded, Used, Work
@@ -52,7 +53,18 @@ class Stop(Enum):
 Ending = Succeeded | Failed | Exited | Stop
 
 
-def work_on(job_id: str, settings: WorkerSettings, store: JobStore, storage: Storage, leaving: threading.Event) -> None:
+def _name(ending: Ending) -> str:
+    return ending.value if isinstance(ending, Stop) else type(ending).__name__.lower()
+
+
+def work_on(
+    job_id: str,
+    settings: WorkerSettings,
+    store: JobStore,
+    storage: Storage,
+    leaving: threading.Event,
+    traces: Traces = OFF,
+) -> None:
     """Claims the job and works on it until the attempt has ended; does nothing where it can't be claimed."""
     with working_on(job_id=job_id):
         try:
@@ -63,7 +75,7 @@ def work_on(job_id: str, settings: WorkerSettings, store: JobStore, storage: Sto
                 _remove_remains(store.get(job_id), storage, settings)
             return
         with working_on(attempt=claim.attempt, request_id=claim.job.request_id):
-            Attempt(claim, settings, store, storage, leaving).run()
+            Attempt(claim, settings, store, storage, leaving, traces).run()
 
 
 def _remove_remains(job: Job, storage: Storage, settings: WorkerSettings) -> None:
@@ -87,7 +99,13 @@ class Attempt:
     """The attempt that `claim` is for."""
 
     def __init__(
-        self, claim: Claim, settings: WorkerSettings, store: JobStore, storage: Storage, leaving: threading.Event
+        self,
+        claim: Claim,
+        settings: WorkerSettings,
+        store: JobStore,
+        storage: Storage,
+        leaving: threading.Event,
+        traces: Traces,
     ) -> None:
         self._job = claim.job
         self._number = claim.attempt
@@ -96,22 +114,35 @@ class Attempt:
         self._storage = storage
         self._output = Output(storage, Uri.parse(claim.job.request.output), claim.job.id)
         self._leaving = leaving
+        self._traces = traces
+        self._parent = claim.traceparent
         self._lease = Lease(store, claim.job.id, claim.attempt, settings.lease_renew_seconds)
 
     def run(self) -> None:
         """Returns when the record tells how the attempt ended, or belongs to another one."""
         log.info("The attempt begins", output=str(self._output.uri))
-        with self._lease:
+        about: About = {"job_id": self._job.id, "attempt": self._number, "request_id": self._job.request_id}
+        with self._traces.span("attempt", about, parent=self._parent, kind="consumer") as span, self._lease:
             try:
-                self._record(self._work())
+                ending = self._work(span.traceparent)
+                span.note({"ending": _name(ending)})
+                self._record(ending)
             except LeaseLost:
+                span.fail("lease lost")
                 log.warning("The attempt lost its lease, and writes nothing more")
             except StoreUnavailable as error:
                 log.error("How the attempt ended is not on record; another one will find out", reason=str(error))
 
-    def _work(self) -> Ending:
+    def _work(self, traceparent: str | None) -> Ending:
         job = self._job
-        work = Work(job_id=job.id, attempt=self._number, request=job.request, plan=job.plan, request_id=job.request_id)
+        work = Work(
+            job_id=job.id,
+            attempt=self._number,
+            request=job.request,
+            plan=job.plan,
+            request_id=job.request_id,
+            traceparent=traceparent,
+        )
         child = Child(work)
         grace_seconds = 0.0
         try:

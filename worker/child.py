@@ -9,12 +9,14 @@ import signal
 import sys
 import threading
 import time
+from contextlib import closing
 from typing import BinaryIO, NoReturn
 
 from pydantic import BaseModel
 
 from jobs.schema import Candidate, FitPoint, Stage
 from telemetry.logs import configure_logs, working_on
+from telemetry.traces import About, Traces, open_traces
 from worker.messages import (
     GO,
     STOPPED_EXIT_CODE,
@@ -103,18 +105,24 @@ def main() -> None:
     told = take_standard_output()
     work = Work.model_validate_json(sys.stdin.buffer.readline())
     worker = Worker(told)
-    with working_on(job_id=work.job_id, attempt=work.attempt, request_id=work.request_id):
-        worker.tell(_ending(work, settings, worker))
+    about: About = {"job_id": work.job_id, "attempt": work.attempt, "request_id": work.request_id}
+    with working_on(**about):
+        # Sent before the last word, after which the worker ends this process.
+        with closing(open_traces("worker")) as traces, traces.span("job", about, parent=work.traceparent) as span:
+            ending = _ending(work, settings, worker, traces)
+            if isinstance(ending, Failed):
+                span.fail(ending.failure.code)
+        worker.tell(ending)
 
 
-def _ending(work: Work, settings: WorkerSettings, worker: Worker) -> Succeeded | Failed:
+def _ending(work: Work, settings: WorkerSettings, worker: Worker, traces: Traces) -> Succeeded | Failed:
     # Late, because torch takes seconds to import and the worker waits to hand over the work.
     from worker.failures import concluded
     from worker.run import run_job
 
     storage = open_storage(settings)
     with Meter(worker.steps, storage.traffic, worker.tell):
-        outcome = concluded(lambda: run_job(work, storage, settings, worker))
+        outcome = concluded(lambda: run_job(work, storage, settings, worker, traces))
     return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
 
 

@@ -25,6 +25,8 @@ class Work(BaseModel):
     """As the service made it; None where there was no service."""
     request_id: str | None = None
     """Of the request that submitted the job."""
+    traceparent: str | None = None
+    """Of the attempt, where it is traced."""
 
 
 class Progressed(BaseModel):

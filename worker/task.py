@@ -19,6 +19,7 @@ from celery.signals import celeryd_after_setup, setup_logging, worker_process_in
 from jobs.queue import TASK_NAME
 from jobs.store import JobStore
 from telemetry.logs import configure_logs
+from telemetry.traces import open_traces
 from worker.attempt import work_on
 from worker.settings import WorkerSettings, open_storage
 
@@ -34,8 +35,8 @@ def run_job(job_id: str) -> None:
     if leaving.is_set():
         raise Reject("the worker is leaving", requeue=True)
     settings = WorkerSettings()
-    with _heeding_sigterm(), closing(JobStore(settings)) as store:
-        work_on(job_id, settings, store, open_storage(settings), leaving)
+    with _heeding_sigterm(), closing(open_traces("worker")) as traces, closing(JobStore(settings)) as store:
+        work_on(job_id, settings, store, open_storage(settings), leaving, traces)
 
 
 def _configure_logs(**_: object) -> None:

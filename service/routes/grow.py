@@ -47,7 +47,9 @@ def submit_growth(
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit a growth. Every check that needs no weights is made now, and fails with one sentence."""
-    job, replayed = submit(parts, caller, body, idempotency_key, Origin(request.state.request_id))
+    job, replayed = submit(
+        parts, caller, body, idempotency_key, Origin(request.state.request_id, request.state.traceparent)
+    )
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{job.id}"
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"

@@ -39,7 +39,7 @@ def test_it_tells_every_so_often_and_at_the_end() -> None:
     assert (last.bytes_read, last.bytes_written, last.fit_steps, last.training_steps) == (10, 4, 3, 0)
     # A Python process with torch in it.
     assert 50_000_000 < last.host_memory_bytes < 50_000_000_000
-    assert (last.gpu_memory_bytes is None) is not torch.cuda.is_initialized()
+    assert (last.gpu_memory_bytes is None) is not torch.cuda.is_available()
 
 
 @pytest.mark.gpu
