@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: setup check test demo up openapi docs bench bench-fit bench-savings clean
+.PHONY: setup check test images locks demo up openapi docs bench bench-fit bench-savings clean
 
 setup: $(READY)
 
@@ -21,7 +21,15 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not images"
+
+# The installation steps of the images, in clean environments. The worker needs torch for CPUs alone: set
+# PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to where its wheel is.
+images: $(READY)
+	$(BIN)/python -m pytest -m images tests/deploy
+
+locks: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" docker/locks/make.sh
 
 demo: $(READY)
 	$(BIN)/python -m demo

@@ -4,6 +4,7 @@ from celery import Celery
 
 from jobs.queue import make_celery
 from telemetry.traces import check_installed
+from worker.idle import install
 from worker.settings import WorkerSettings
 
 
@@ -21,6 +22,7 @@ def make_worker(settings: WorkerSettings) -> Celery:
         worker_redirect_stdouts=False,
         worker_hijack_root_logger=False,
     )
+    install(celery)
     return celery
 
 
