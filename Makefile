@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: setup check test images locks demo up openapi docs bench bench-fit bench-savings clean
+.PHONY: setup check test images mlflow locks demo up openapi docs bench bench-fit bench-savings clean
 
 setup: $(READY)
 
@@ -21,12 +21,17 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not images"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not images and not mlflow"
 
 # The installation steps of the images, in clean environments. The worker needs torch for CPUs alone: set
 # PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to where its wheel is.
 images: $(READY)
 	$(BIN)/python -m pytest -m images tests/deploy
+
+# Against a real MLflow server, in an environment of its own because it pins packages of ours to older ones.
+mlflow: $(READY)
+	test -x $(VENV)-mlflow/bin/mlflow || ($(PYTHON) -m venv $(VENV)-mlflow && $(VENV)-mlflow/bin/python -m pip install --quiet mlflow)
+	MLFLOW=$(CURDIR)/$(VENV)-mlflow/bin/mlflow $(BIN)/python -m pytest -m mlflow tests/worker/test_tracking.py
 
 locks: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" docker/locks/make.sh

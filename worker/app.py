@@ -3,7 +3,8 @@
 from celery import Celery
 
 from jobs.queue import make_celery
-from telemetry.traces import check_installed
+from telemetry import traces
+from worker import tracking
 from worker.idle import install
 from worker.settings import WorkerSettings
 
@@ -26,5 +27,6 @@ def make_worker(settings: WorkerSettings) -> Celery:
     return celery
 
 
-check_installed()
+traces.check_installed()
+tracking.check_installed()
 app = make_worker(WorkerSettings())

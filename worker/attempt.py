@@ -21,6 +21,7 @@ from enum import Enum
 from typing import TypeVar
 
 import structlog
+from pydantic import JsonValue
 
 from jobs.errors import JobNotFound, LeaseLost, NotClaimable, StoreUnavailable
 from jobs.schema import EventKind, Failure, Job, Result, Status
@@ -34,6 +35,7 @@ from worker.messages import Failed, Fitted, MayCommit, Measured, Pretrained, Pro
 from worker.output import Output
 from worker.process import Child, Exited
 from worker.settings import WorkerSettings
+from worker.tracking import Tracking
 
 POLL_SECONDS = 0.1
 RECONNECT_SECONDS = 1.0
@@ -115,6 +117,7 @@ class Attempt:
         self._output = Output(storage, Uri.parse(claim.job.request.output), claim.job.id)
         self._leaving = leaving
         self._traces = traces
+        self._tracking = Tracking(claim.job, claim.attempt, self._warn)
         self._parent = claim.traceparent
         self._lease = Lease(store, claim.job.id, claim.attempt, settings.lease_renew_seconds)
 
@@ -132,6 +135,8 @@ class Attempt:
                 log.warning("The attempt lost its lease, and writes nothing more")
             except StoreUnavailable as error:
                 log.error("How the attempt ended is not on record; another one will find out", reason=str(error))
+            finally:
+                self._tracking.close()
 
     def _work(self, traceparent: str | None) -> Ending:
         job = self._job
@@ -188,9 +193,11 @@ class Attempt:
                     data = candidate.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.CANDIDATE, data)
                 case Pretrained(point=point):
+                    self._tracking.point("pretraining", point)
                     data = point.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.PRETRAINING, data)
                 case Fitted(point=point):
+                    self._tracking.point("fit", point)
                     data = point.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.FIT, data)
 
@@ -223,6 +230,7 @@ class Attempt:
         self._finish(failure)
 
     def _finish(self, outcome: Result | Failure | None) -> None:
+        self._tracking.end(outcome)
         job = self._insist(lambda: self._store.finish(self._job.id, self._number, outcome))
         log.info("The job has ended", status=job.status, error=job.error and job.error.detail)
 
@@ -240,6 +248,11 @@ class Attempt:
             self._store.append_event(self._job.id, self._number, EventKind.LOG, {"message": reason})
         job = self._insist(lambda: self._store.release(self._job.id, self._number, counts=counts))
         _remove_remains(job, self._storage, self._settings)
+
+    def _warn(self, sentence: str) -> None:
+        with suppress(StoreUnavailable, LeaseLost):
+            data: dict[str, JsonValue] = {"level": "warning", "message": sentence}
+            self._store.append_event(self._job.id, self._number, EventKind.LOG, data)
 
     def _remove_output(self) -> None:
         with _only_logged():
