@@ -74,6 +74,10 @@ class AsyncGrowClient:
         """Ends a queued job, asks a running one to stop, leaves an ended one. Raises NotFoundError."""
         return await self._ask(calls.cancel(job_id))
 
+    async def retry(self, job_id: str) -> Job:
+        """A new job for the request of one that failed or was cancelled; always the same one. Raises NotFoundError."""
+        return await self._ask(calls.retry(job_id))
+
     async def wait(self, job_id: str, timeout_seconds: float | None = None, *, check: bool = False) -> Job:
         """The job once it has ended. Raises NotFoundError, WaitTimeout, and with `check` JobFailed."""
         return await self._run(wait(job_id, timeout_seconds, check))

@@ -79,6 +79,10 @@ def cancel(job_id: str) -> Call[Job]:
     return Call("POST", _path(job_id, "cancel"), Job)
 
 
+def retry(job_id: str) -> Call[Job]:
+    return Call("POST", _path(job_id, "retry"), Job)
+
+
 def events_path(job_id: str) -> str:
     return _path(job_id, "events")
 

@@ -143,6 +143,14 @@ def cancel(job_id: JobId, service: Service) -> None:
         _print(client.cancel(job_id), service, show.job)
 
 
+@app.command(epilog=exits.HELP)
+@flattened
+def retry(job_id: JobId, service: Service) -> None:
+    """Try a failed or cancelled job again, as a new job."""
+    with _told_errors(service.as_json), service.client() as client:
+        _print(client.retry(job_id), service, show.job)
+
+
 @app.command("list", epilog=exits.HELP)
 @flattened
 def list_jobs(

@@ -34,6 +34,10 @@ class RequestFlags:
     source_optimizer: Annotated[
         str | None, _flag("AdamW's state of that checkpoint, to be grown too.", metavar="URI")
     ] = None
+    training: Annotated[
+        list[str] | None,
+        _flag("What the source was trained with, such as learning_rate=3e-4; repeatable.", metavar="KEY=VALUE"),
+    ] = None
     output: Annotated[str | None, _flag("Empty folder for the grown checkpoint.", metavar="URI")] = None
     target: Annotated[
         list[str] | None, _flag("A size of the target, such as hidden_size=768; repeatable.", metavar="KEY=SIZE")
@@ -62,6 +66,7 @@ class RequestFlags:
         fields = {
             "source": self._source(body.get("source")),
             "source_optimizer": _uri(self.source_optimizer),
+            "training": _merged(body.get("training"), _pairs(self.training, "--training")),
             "output": _uri(self.output),
             "dtype": self.dtype,
             "seed": self.seed,

@@ -54,6 +54,9 @@ def job(found: Job) -> RenderableType:
         ("method", found.request.method.name),
         ("created", _moment(found.created_at)),
     ]
+    for name, other in (("retry of", found.retry_of), ("retried by", found.retried_by)):
+        if other is not None:
+            facts.append((name, other))
     if found.started_at is not None:
         ended = found.finished_at or datetime.now(UTC)
         facts.append(("time", f"{(ended - found.started_at).total_seconds():.1f} s, attempt {found.attempt}"))

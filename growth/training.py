@@ -96,12 +96,16 @@ class Training:
         return kept
 
     def run(
-        self, on_point: Callable[[Point], None], save: Callable[[dict[str, Tensor]], None], checkpoint_seconds: float
+        self,
+        on_point: Callable[[Point], None],
+        save: Callable[[dict[str, Tensor]], None],
+        checkpoint_seconds: float,
+        save_now: Callable[[], bool] = lambda: False,
     ) -> None:
         """Train to the last step.
 
         `on_point` takes the losses of every step; what it raises stops the training. `save` takes the state every
-        `checkpoint_seconds`.
+        `checkpoint_seconds`, and after each step where `save_now` says so; what it raises stops the training, too.
         """
         with _own_random_numbers(self._device):
             if not self.curve:
@@ -109,7 +113,7 @@ class Training:
             saved_at = time.monotonic()
             while self.step < self._options.steps:
                 self._record(self._train(), on_point)
-                if time.monotonic() - saved_at >= checkpoint_seconds:
+                if save_now() or time.monotonic() - saved_at >= checkpoint_seconds:
                     save(self.state())
                     saved_at = time.monotonic()
 

@@ -33,7 +33,7 @@ _SCORES: Mapping[Priority, tuple[str | int, str | int]] = {
 }
 Outcome = Literal["succeeded", "failed", "cancelled", "released", "lease_lost"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-Write = Literal["renew", "update", "append", "use", "finish", "release"]
+Write = Literal["renew", "update", "append", "use", "grant", "finish", "release"]
 WRITES: tuple[Write, ...] = get_args(Write)
 _USED = ("worker", "host_memory_bytes", "gpu_memory_bytes", "gpu_memory_limit_bytes")
 

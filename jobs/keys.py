@@ -7,10 +7,11 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | job:<id>                     | hash   | the record: request, plan, status, attempt, version, ... (`record.py`) |
 | events:<id>                  | stream | what happened to the job; the newest 10,000 or so                      |
 | changes                      | pubsub | ids of jobs as they change; wakes readers, never the truth             |
-| outbox                       | zset   | needs a message: queued, or cancelled with remains; score: when due    |
-| published                    | zset   | queued, has one; score: since when                                     |
+| outbox                       | zset   | needs a message: queued, or ended with remains; score: when due        |
+| published                    | zset   | has one; score: since when                                             |
 | waiting                      | zset   | queued; score: priority, since when, so the rank is the queue position |
 | leases                       | zset   | running; score: when the lease ends                                    |
+| looked                       | string | when leases were last looked at                                        |
 | outputs                      | zset   | "<output>/ <id>" of every live job, in byte order; released at its end |
 | pace                         | string | seconds that a job runs: a mean in which the latest weighs most        |
 | ended                        | zset   | succeeded, failed, cancelled; score: since when                        |
@@ -19,6 +20,7 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | jobs:<sha256>                | zset   | those of an owner, of one method or any, with one label or any         |
 | <a listing index>:<status>   | zset   | its jobs of one status                                                 |
 | idempotency:<sha256>         | string | "<fingerprint> <id>" of an owner's key; expires                        |
+| api_keys                     | hash   | what is known of each key, by its SHA-256 (`service/key_store.py`)     |
 | celery:...                   |        | kombu's own: the queue's messages (`queue.py`)                         |
 """
 
@@ -42,11 +44,13 @@ class Keys:
         self.published = self._key("published")
         self.waiting = self._key("waiting")
         self.leases = self._key("leases")
+        self.looked = self._key("looked")
         self.outputs = self._key("outputs")
         self.ended = self._key("ended")
         self.counters = self._key("counters")
         self.pace = self._key("pace")
         self.all = self._key("jobs", "all")
+        self.api_keys = self._key("api_keys")
         self.broker_prefix = self._key("celery", "")
 
     def job(self, job_id: str) -> str:

@@ -80,6 +80,22 @@ def new_fields(
     return [text for pair in fields.items() for text in pair]
 
 
+def restored_fields(job: Job, indexes: Sequence[str]) -> list[str]:
+    """The same of a job that has succeeded, less its status and its end."""
+    assert job.result is not None
+    made = new_fields(job.request, job.plan, job.owner, microseconds(job.created_at), indexes, Origin(job.request_id))
+    fields = {
+        "output": folder(job.request.output),
+        "attempt": str(job.attempt),
+        "stage": Stage.COMMITTING,
+        "progress": "1.0",
+        "result": job.result.model_dump_json(exclude_none=True),
+    }
+    if job.started_at is not None:
+        fields["started_at"] = str(microseconds(job.started_at))
+    return [*made, *(text for pair in fields.items() for text in pair)]
+
+
 @dataclass(frozen=True)
 class Queue:
     """What a job's place in the queue is told from."""
@@ -121,6 +137,8 @@ def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> Job:
         finished_at=moment(fields["finished_at"]) if "finished_at" in fields else None,
         queue_position=queue.position,
         expected_wait_seconds=queue.expected_wait_seconds(),
+        retry_of=fields.get("retry_of"),
+        retried_by=fields.get("retried_by"),
         version=int(fields["version"]),
     )
 

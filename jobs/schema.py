@@ -130,6 +130,21 @@ class Untrained(_Closed):
     """A folder with tokenizer files, which the target takes over; only `tokens` data of causal models needs none."""
 
 
+class Training(_Closed):
+    """The hyper-parameters that the source was trained with, as `torch.optim` names and defaults them."""
+
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """The class of `torch.optim`."""
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
+    """At its peak."""
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Of all but norms and biases."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """Adam's."""
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    """Adam's."""
+
+
 def _source_kind(value: object) -> str:
     return UNTRAINED_TAG if isinstance(value, dict | Untrained) else URI_TAG
 
@@ -173,6 +188,9 @@ class GrowthRequest(_Closed):
     itself trains first."""
     source_optimizer: StorageUri | None = None
     """AdamW's state of the source in safetensors, a file or a folder; it is grown and written beside the weights."""
+    training: Training | None = None
+    """What the source was trained with. `training.json` in the output tells what the target is to be trained with, in
+    multiples of these, or of any others where this is left out."""
     output: StorageUri
     """An empty prefix; the grown checkpoint is written there in Hugging Face layout."""
     target: Annotated[dict[str, Size], Field(max_length=32)]
@@ -356,7 +374,36 @@ class Result(_Closed):
     verification: Verification | None = None
     selection: Selection | None = None
     """How `auto` picked the method that grew the checkpoint, with the losses that it measured."""
+    picture: str | None = None
+    """URI of small pictures of the operator, which `GET /jobs/{job_id}/operator` tells."""
     stage_seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class MapPicture(_Closed):
+    """A matrix of an operator in at most 64 x 64 cells, or several of one key that look the same."""
+
+    part: Literal["width", "depth"]
+    key: str
+    """The axis, or the parameter whose layers are mixed, as docs/operator-file.md names them."""
+    maps: list[str]
+    """Of an axis: `expand`, `contract`, `seen`, `gain`; of layers, none."""
+    shape: tuple[int, int]
+    """Of the matrix: target size, source size."""
+    grid: tuple[int, int]
+    """Rows and columns of cells."""
+    peak: float
+    """The largest magnitude in the matrix."""
+    cells: str
+    """Base64 of one signed byte for each cell, row by row, in units of `peak / 127`: the entry of largest magnitude in
+    the cell's block."""
+
+
+class OperatorPicture(_Closed):
+    """What an operator looks like: how each axis grew, and which layers were mixed."""
+
+    pictures: list[MapPicture]
+    left_out: int
+    """Axes and parameters beyond those that are shown."""
 
 
 class Job(_Closed):
@@ -383,6 +430,10 @@ class Job(_Closed):
     expected_wait_seconds: int | None = None
     """While it is queued, about how long until it starts: the jobs up to this one, times how long jobs ran lately,
     shared out among as many workers as have a job now. Left out where none has, or none has ended yet."""
+    retry_of: str | None = None
+    """The job that this one was made to try again."""
+    retried_by: str | None = None
+    """The job that tries this one again."""
     version: int = 0
     """Grows with every change of the record; the ETag."""
 
@@ -400,6 +451,7 @@ class EventKind(StrEnum):
     CANDIDATE = "candidate"
     FIT = "fit"
     LOG = "log"
+    RETRIED = "retried"
 
 
 class Event(_Closed):

@@ -16,7 +16,7 @@ import redis
 from pydantic import BaseModel, JsonValue
 
 from jobs import record
-from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, OutputReserved
+from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, NotRetryable, OutputReserved
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
 from jobs.origin import NOWHERE, Origin
@@ -40,6 +40,10 @@ PUBLISH_GRACE_SECONDS = 2
 """Who takes a job out of the outbox has this long to publish it before it is another's turn."""
 MOST_SEEKS = 1_000
 """Of a page with several labels: it may be short and still have a next one."""
+LATE_LEASES = 5
+"""So many leases after an attempt was lost its process is taken to be dead."""
+LEAST_SILENCE_SECONDS = 1.0
+"""What a busy reconciler may take for a look, however short the leases are."""
 SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -51,7 +55,11 @@ class Claim:
     attempt: int
     lease_until: datetime
     """By Redis' clock."""
-    traceparent: str | None = None
+    last: bool
+    """Whether no attempt that counts is left after this one."""
+    granted: int | None
+    """The attempt that was granted the commit before, if any (`grant_commit`)."""
+    traceparent: str | None
     """Of the request that submitted the job, where that was traced."""
 
 
@@ -76,31 +84,40 @@ class JobStore:
         owner: str,
         idempotency_key: str | None = None,
         origin: Origin = NOWHERE,
+        *,
+        retry_of: str | None = None,
     ) -> tuple[Job, bool]:
         """A new queued job with its output reserved; or, and True, the job that the key made before.
 
-        Raises IdempotencyConflict, OutputReserved.
+        `retry_of` names a job that ended without a result, and is its own key, for good. Raises IdempotencyConflict,
+        OutputReserved, NotRetryable, JobNotFound.
         """
         created = self.now()
         job_id = record.new_id(created)
         # Without a key the job's own id is the key, so that a repeated sending finds what the first one made.
         key = idempotency_key or job_id
         indexes = self.keys.fixed_indexes(owner, request.method.name, request.labels)
+        former = [] if retry_of is None else [self.keys.job(retry_of), self.keys.events(retry_of)]
         outcome, *rest = self._on_job(
             "create",
             job_id,
             record.fingerprint(request),
             self._settings.idempotency_seconds,
             PUBLISH_GRACE_SECONDS,
+            retry_of or "",
             record.folder(request.output),
             *record.new_fields(request, plan, owner, created, indexes, origin),
-            more_keys=[self.keys.idempotency(owner, key)],
+            more_keys=[self.keys.idempotency(owner, key), *former],
         )
         if outcome == "conflict":
             raise IdempotencyConflict(key)
         if outcome == "reserved":
             output, holder = rest
             raise OutputReserved(request.output, output, holder)
+        if retry_of is not None and outcome == "not_retryable":
+            if rest[0] is None:
+                raise JobNotFound(retry_of)
+            raise NotRetryable(retry_of, rest[0])
         if outcome == "known":
             return self.get(rest[0]), rest[0] != job_id
         return _job(rest[0]), False
@@ -177,13 +194,23 @@ class JobStore:
         )
         if outcome != "ok":
             raise NotClaimable(job_id, outcome)
-        job = _job(rest[0])
-        return Claim(job, job.attempt, record.moment(rest[1]), _fields(rest[0]).get("traceparent"))
+        record_reply, lease_until, last, granted = rest
+        job, traceparent = _job(record_reply), _fields(record_reply).get("traceparent")
+        return Claim(
+            job, job.attempt, record.moment(lease_until), bool(last), int(granted) if granted else None, traceparent
+        )
 
     def renew(self, job_id: str, attempt: int) -> bool:
         """Another whole lease from now on; whether the job was asked to stop. Raises LeaseLost."""
         reply = self._fenced("renew", job_id, attempt, self._settings.lease_seconds)
         return reply is not None
+
+    def grant_commit(self, job_id: str, attempt: int) -> None:
+        """From now on what this attempt commits is the job's, whoever puts it. Raises LeaseLost.
+
+        For stores without conditional puts: whoever claims the job later is told, and puts the same manifest.
+        """
+        self._fenced("grant", job_id, attempt)
 
     def update(self, job_id: str, attempt: int, *, stage: Stage | None = None, progress: float | None = None) -> None:
         """Where the work stands; a new stage begins at progress 0. Raises LeaseLost."""
@@ -221,13 +248,21 @@ class JobStore:
         """
         return _job(self._fenced("release", job_id, attempt, int(counts)))
 
+    def cleared(self, job_id: str) -> None:
+        """A worker has removed what the ended job left; once more later where an attempt's process may yet wake."""
+        self._on_job("cleared", job_id, LATE_LEASES * self._settings.lease_seconds)
+
     # For the reconciler
 
     def expired_leases(self, limit: int = 100) -> list[str]:
-        """Ids of running jobs whose lease has ended."""
-        with reaching_redis():
-            ids: Any = self._client.zrangebyscore(self.keys.leases, "-inf", self.now(), start=0, num=limit)
-        return list(ids)
+        """Ids of running jobs whose lease has ended, by a Redis that has not stood still meanwhile.
+
+        To be called several times a lease: where half of one went by without, every lease is a whole one again.
+        """
+        lease_seconds = self._settings.lease_seconds
+        silence_seconds = max(lease_seconds / 2, LEAST_SILENCE_SECONDS)
+        keys = [self.keys.leases, self.keys.looked]
+        return self._scripts.on_many("expired", keys, [lease_seconds, silence_seconds, limit])
 
     def reclaim(self, job_id: str) -> bool:
         """Takes the job from a worker that went silent, as `release` would; False where its lease has not ended."""
@@ -249,12 +284,12 @@ class JobStore:
         self._on_job("published", job_id)
 
     def published_jobs(self) -> int:
-        """How many queued jobs should have a message in the broker."""
+        """How many jobs should have a message in the broker."""
         with reaching_redis():
             return int(self._client.zcard(self.keys.published))
 
     def republish(self, limit: int, silent_seconds: float) -> list[str]:
-        """Puts the longest published of the jobs that nobody claimed since then back into the outbox."""
+        """Puts the longest published of the jobs that nobody took up since then back into the outbox."""
         return self._scripts.on_many("republish", [self.keys.published, self.keys.outbox], [limit, silent_seconds])
 
     def forget_ended(self, limit: int = 100) -> int:
@@ -278,6 +313,22 @@ class JobStore:
         with reaching_redis():
             seconds, microseconds = self._client.time()
         return seconds * 1_000_000 + microseconds
+
+    def restore(self, job: Job) -> bool:
+        """Puts a job that has succeeded on record again; False where there is a record of it.
+
+        Its events, and the idempotency key that it was made with, are not restored.
+        """
+        assert job.status is Status.SUCCEEDED
+        assert job.finished_at is not None
+        indexes = self.keys.fixed_indexes(job.owner, job.request.method.name, job.request.labels)
+        outcome, *_ = self._on_job(
+            "restore",
+            job.id,
+            record.microseconds(job.finished_at),
+            *record.restored_fields(job, indexes),
+        )
+        return bool(outcome == "ok")
 
     def ready(self) -> list[str]:
         """What about this Redis may lose records, one sentence each. Raises StoreUnavailable."""

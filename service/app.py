@@ -18,9 +18,12 @@ from service import problems
 from service.access_log import AccessLog
 from service.auth import Callers
 from service.body_limit import BodyLimit
+from service.event_stream import HEARTBEAT_SECONDS
+from service.key_store import KeyStore
+from service.keyring import Keyring
 from service.metrics import JobMetrics, RequestMetrics, process_registry
 from service.parts import Parts
-from service.routes import catalogue, grow, health, jobs, metrics
+from service.routes import catalogue, dashboard, grow, health, jobs, metrics
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
 from telemetry.traces import OFF, Traces
@@ -43,26 +46,33 @@ class _App(FastAPI):
         return self.openapi_schema
 
 
-def create_app(settings: ServiceSettings | None = None, traces: Traces = OFF) -> FastAPI:
+def create_app(
+    settings: ServiceSettings | None = None,
+    traces: Traces = OFF,
+    *,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+) -> FastAPI:
     """The service, from settings or else the environment. Raises ValueError where the API keys can't be used."""
     settings = settings or ServiceSettings()
+    keyring = Keyring(settings, KeyStore(settings.redis_url))
     app = _App(
         title="Model growth",
         version=VERSION,
         description=DESCRIPTION,
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, keyring, heartbeat_seconds),
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
     )
-    app.state.callers = Callers.of(settings)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.state.callers = Callers(settings, keyring)
+    app.add_middleware(BodyLimit)
     app.state.registry = process_registry()
     app.add_middleware(AccessLog, metrics=RequestMetrics(app.state.registry), traces=traces)
     problems.install(app)
     for routes in (grow, jobs, catalogue, health, metrics):
         app.include_router(routes.router)
+    dashboard.install(app)
     return app
 
 
@@ -70,19 +80,20 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _lifespan(settings: ServiceSettings) -> Any:
+def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: float) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         celery = make_celery(settings)
         storage = Storage(StorageSettings(S3Settings(**settings.s3_access())))
         with (
+            closing(keyring),
             closing(JobStore(settings)) as store,
             closing(Counters(store.keys, settings.redis_url)) as counters,
         ):
             app.state.registry.register(JobMetrics(counters))
             async with Watcher(store, settings.redis_url) as watcher:
-                app.state.parts = Parts(settings, store, storage, celery, watcher)
-                reconciler = Reconciler(store, celery)
+                app.state.parts = Parts(settings, store, storage, celery, watcher, heartbeat_seconds)
+                reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
                 try:
                     yield

@@ -19,6 +19,7 @@ class Parts:
     storage: Storage
     celery: Celery
     watcher: Watcher
+    heartbeat_seconds: float
 
 
 def _parts(request: Request) -> Parts:

@@ -4,7 +4,7 @@ Nothing is written but the record, and that last; `plan_request` alone is the dr
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -18,11 +18,12 @@ from growth.optimizer_layout import FILE_ENDING, plan_both, read_state
 from growth.plan import make_plan
 from growth.source import SourceCheckpoint, read_source
 from growth.untrained import TOKENIZER_FIELD, check_corpus, check_no_state, trained_first, untrained_source
-from jobs.errors import StoreUnavailable
+from jobs.errors import JobNotFound, NotRetryable, StoreUnavailable
 from jobs.origin import NOWHERE, Origin
 from jobs.queue import enqueue
-from jobs.schema import GrowthRequest, Job, Plan, Untrained
-from service.auth import Caller, Kind
+from jobs.schema import GrowthRequest, Job, Plan, Status, Untrained
+from service.api_keys import Kind
+from service.auth import Caller
 from service.errors import (
     DataRequired,
     OutputExists,
@@ -65,6 +66,26 @@ def submit(
     job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, origin)
     if not replayed:
         log.info("job submitted", job_id=job.id, owner=caller.name, method=request.method.name)
+        _publish(parts, job.id)
+    return job, replayed
+
+
+def retry(parts: Parts, caller: Caller, ended: Job, origin: Origin = NOWHERE) -> tuple[Job, bool]:
+    """A new job for the request of one that ended without a result; or, and True, the one that was made before.
+
+    Raises what `submit` raises, and NotRetryable.
+    """
+    if ended.retried_by is not None:
+        with suppress(JobNotFound):
+            return parts.store.get(ended.retried_by), True
+    if ended.status not in (Status.FAILED, Status.CANCELLED):
+        raise NotRetryable(ended.id, ended.status)
+    places = _places(ended.request, parts.storage)
+    _check_allowed(places.values(), parts.storage, caller)
+    plan = _plan(places, parts.storage, ended.request)
+    job, replayed = parts.store.create(ended.request, plan, ended.owner, origin=origin, retry_of=ended.id)
+    if not replayed:
+        log.info("job submitted again", job_id=job.id, owner=job.owner, retry_of=ended.id)
         _publish(parts, job.id)
     return job, replayed
 
@@ -115,9 +136,9 @@ def _places(request: GrowthRequest, storage: Storage) -> dict[str, _Place]:
     if not isinstance(request.source, Untrained):
         given.insert(0, ("source", "source", "/source", request.source))
     elif request.source.tokenizer is not None:
-        given.insert(0, ("tokenizer", "source", TOKENIZER_FIELD, request.source.tokenizer))
+        given.insert(0, ("tokenizer", "tokenizer", TOKENIZER_FIELD, request.source.tokenizer))
     if request.source_optimizer is not None:
-        given.append(("optimizer", "source", "/source_optimizer", request.source_optimizer))
+        given.append(("optimizer", "optimizer", "/source_optimizer", request.source_optimizer))
     if request.data is not None:
         given.append(("data", "data", "/data/uri", request.data.uri))
     operator = request.method.options.get("operator")

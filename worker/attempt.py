@@ -9,14 +9,17 @@
 | a wish to cancel                        | nothing                    | `cancelled`                              |
 | a wish that the worker (or child) leave | for the next attempt       | `queued`, and the attempt not counted    |
 | the loss of the lease                   | for the next attempt       | not ours any more                        |
+
+Whatever a job that has ended may have left goes in `worker/remains.py`.
 """
 
 import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
@@ -24,17 +27,19 @@ import structlog
 from pydantic import JsonValue
 
 from jobs.errors import JobNotFound, LeaseLost, NotClaimable, StoreUnavailable
-from jobs.schema import EventKind, Failure, Job, Result, Status
+from jobs.schema import EventKind, Failure, Result
 from jobs.store import Claim, JobStore
 from storage import Storage, StorageError, Uri
 from telemetry.logs import working_on
 from telemetry.traces import OFF, About, Traces
-from worker.fit_state import forget, state_folder
+from worker.conditions import Conditions
 from worker.lease import Lease
 from worker.messages import Failed, Fitted, MayCommit, Measured, Pretrained, Progressed, Succeeded, Used, Work
 from worker.output import Output
 from worker.process import Child, Exited
+from worker.remains import remove_remains
 from worker.settings import WorkerSettings
+from worker.spare import Spare
 from worker.tracking import Tracking
 
 POLL_SECONDS = 0.1
@@ -55,77 +60,58 @@ class Stop(Enum):
 Ending = Succeeded | Failed | Exited | Stop
 
 
-def _name(ending: Ending) -> str:
-    return ending.value if isinstance(ending, Stop) else type(ending).__name__.lower()
+@dataclass(frozen=True)
+class Site:
+    """Where a worker does its jobs, and what it keeps from one to the next."""
+
+    settings: WorkerSettings
+    store: JobStore
+    storage: Storage
+    leaving: threading.Event
+    """Set once, when the worker is told to leave."""
+    spare: Spare
+    conditions: Conditions
+    traces: Traces = OFF
 
 
-def work_on(
-    job_id: str,
-    settings: WorkerSettings,
-    store: JobStore,
-    storage: Storage,
-    leaving: threading.Event,
-    traces: Traces = OFF,
-) -> None:
-    """Claims the job and works on it until the attempt has ended; does nothing where it can't be claimed."""
+def work_on(job_id: str, site: Site) -> None:
+    """Claims the job and works on it until the attempt has ended; clears up behind it where it has ended before."""
     with working_on(job_id=job_id):
         try:
-            claim = store.claim(job_id, f"{platform.node()}:{os.getpid()}")
+            claim = site.store.claim(job_id, f"{platform.node()}:{os.getpid()}")
         except NotClaimable as refused:
             log.info("Not claimed", reason=refused.reason)
             with suppress(JobNotFound):
-                _remove_remains(store.get(job_id), storage, settings)
+                remove_remains(site.store.get(job_id), site.store, site.storage, site.settings)
             return
         with working_on(attempt=claim.attempt, request_id=claim.job.request_id):
-            Attempt(claim, settings, store, storage, leaving, traces).run()
+            Attempt(claim, site).run()
 
 
-def _remove_remains(job: Job, storage: Storage, settings: WorkerSettings) -> None:
-    """What a job left that ended while no worker held it: cancelled between two attempts, or out of them."""
-    if job.attempt and job.status in (Status.FAILED, Status.CANCELLED):
-        with _only_logged():
-            Output(storage, Uri.parse(job.request.output), job.id).remove()
-            forget(storage, state_folder(settings.state_uri, job.id))
-
-
-@contextmanager
-def _only_logged() -> Iterator[None]:
-    """A store that does not answer must not keep a job from its end."""
-    try:
-        yield
-    except StorageError as error:
-        log.warning("Not all that the job left could be removed", reason=str(error))
+def _name(ending: Ending) -> str:
+    return ending.value if isinstance(ending, Stop) else type(ending).__name__.lower()
 
 
 class Attempt:
     """The attempt that `claim` is for."""
 
-    def __init__(
-        self,
-        claim: Claim,
-        settings: WorkerSettings,
-        store: JobStore,
-        storage: Storage,
-        leaving: threading.Event,
-        traces: Traces,
-    ) -> None:
+    def __init__(self, claim: Claim, site: Site) -> None:
+        self._claim = claim
         self._job = claim.job
         self._number = claim.attempt
-        self._settings = settings
-        self._store = store
-        self._storage = storage
-        self._output = Output(storage, Uri.parse(claim.job.request.output), claim.job.id)
-        self._leaving = leaving
-        self._traces = traces
+        self._site = site
+        self._settings, self._store, self._leaving = site.settings, site.store, site.leaving
+        self._output = Output(site.storage, Uri.parse(claim.job.request.output), claim.job.id)
+        self._lease = Lease(self._store, claim.job.id, claim.attempt, self._settings.lease_renew_seconds)
+        self._conditional = True
         self._tracking = Tracking(claim.job, claim.attempt, self._warn)
-        self._parent = claim.traceparent
-        self._lease = Lease(store, claim.job.id, claim.attempt, settings.lease_renew_seconds)
 
     def run(self) -> None:
         """Returns when the record tells how the attempt ended, or belongs to another one."""
         log.info("The attempt begins", output=str(self._output.uri))
         about: About = {"job_id": self._job.id, "attempt": self._number, "request_id": self._job.request_id}
-        with self._traces.span("attempt", about, parent=self._parent, kind="consumer") as span, self._lease:
+        parent = self._claim.traceparent
+        with self._site.traces.span("attempt", about, parent=parent, kind="consumer") as span, self._lease:
             try:
                 ending = self._work(span.traceparent)
                 span.note({"ending": _name(ending)})
@@ -139,24 +125,35 @@ class Attempt:
                 self._tracking.close()
 
     def _work(self, traceparent: str | None) -> Ending:
-        job = self._job
-        work = Work(
+        child = self._site.spare.take()
+        grace_seconds = 0.0
+        try:
+            child.begin(self._told(traceparent))
+            ending = self._follow(child)
+            if ending is Stop.CANCELLED:
+                grace_seconds = self._settings.stop_grace_seconds
+            elif ending is Stop.LEAVING:
+                grace_seconds = self._settings.leave_grace_seconds
+            return ending
+        finally:
+            child.stop(grace_seconds)
+
+    def _told(self, traceparent: str | None) -> Work:
+        output, job = self._output, self._job
+        self._conditional = self._site.conditions.held(output.store, output.uri, output.probe_stem(self._number))
+        return Work(
             job_id=job.id,
             attempt=self._number,
             request=job.request,
             plan=job.plan,
+            owner=job.owner,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            conditional=self._conditional,
+            granted=self._claim.granted,
             request_id=job.request_id,
             traceparent=traceparent,
         )
-        child = Child(work)
-        grace_seconds = 0.0
-        try:
-            ending = self._follow(child)
-            if ending in (Stop.CANCELLED, Stop.LEAVING):
-                grace_seconds = self._settings.stop_grace_seconds
-            return ending
-        finally:
-            child.stop(grace_seconds)
 
     def _follow(self, child: Child) -> Ending:
         while (stop := self._stop()) is None:
@@ -177,9 +174,12 @@ class Attempt:
         return Stop.LEAVING if self._leaving.is_set() else None
 
     def _let_commit(self, child: Child) -> None:
+        until = time.monotonic() + self._settings.lease_seconds
         self._insist(self._lease.renew)
+        if not self._conditional:
+            self._insist(lambda: self._store.grant_commit(self._job.id, self._number))
         if self._stop() is None:
-            child.let_commit()
+            child.let_commit(until)
 
     def _relay(self, message: Progressed | Pretrained | Measured | Fitted | Used) -> None:
         # What comes next tells more than what is lost here.
@@ -206,8 +206,8 @@ class Attempt:
             case Stop.LOST:
                 raise LeaseLost(self._job.id, self._number)
             case Succeeded(result=result):
-                self._keep_result(result)
-            case Failed(transient=True) if self._number < self._settings.max_attempts:
+                self._finish(result)
+            case Failed(transient=True) if not self._claim.last:
                 self._try_again_later(ending.failure)
             case Failed():
                 self._end(ending.failure)
@@ -219,20 +219,15 @@ class Attempt:
                 self._remove_output()
                 self._release(f"The process that did the work {ending}.", counts=True)
 
-    def _keep_result(self, result: Result) -> None:
-        # First, because nothing looks after what a job that has ended has left; its output is whole by now.
-        self._forget_state()
-        self._finish(result)
-
     def _end(self, failure: Failure | None) -> None:
         self._remove_output()
-        self._forget_state()
         self._finish(failure)
 
     def _finish(self, outcome: Result | Failure | None) -> None:
         self._tracking.end(outcome)
         job = self._insist(lambda: self._store.finish(self._job.id, self._number, outcome))
         log.info("The job has ended", status=job.status, error=job.error and job.error.detail)
+        remove_remains(job, self._store, self._site.storage, self._settings)
 
     def _try_again_later(self, failure: Failure) -> None:
         self._remove_output()
@@ -247,7 +242,7 @@ class Attempt:
         with suppress(StoreUnavailable):
             self._store.append_event(self._job.id, self._number, EventKind.LOG, {"message": reason})
         job = self._insist(lambda: self._store.release(self._job.id, self._number, counts=counts))
-        _remove_remains(job, self._storage, self._settings)
+        remove_remains(job, self._store, self._site.storage, self._settings)
 
     def _warn(self, sentence: str) -> None:
         with suppress(StoreUnavailable, LeaseLost):
@@ -255,13 +250,11 @@ class Attempt:
             self._store.append_event(self._job.id, self._number, EventKind.LOG, data)
 
     def _remove_output(self) -> None:
-        with _only_logged():
-            self._output.remove()
-            self._output.abort_uploads()
-
-    def _forget_state(self) -> None:
-        with _only_logged():
-            forget(self._storage, state_folder(self._settings.state_uri, self._job.id))
+        # A store that does not answer must not keep a job from its end.
+        try:
+            self._output.remove_attempts(self._number)
+        except StorageError as error:
+            log.warning("Not all that the attempt left could be removed", reason=str(error))
 
     def _insist(self, call: Callable[[], T]) -> T:
         """Redis may be away for a while, and the work is done; raises StoreUnavailable only where the worker leaves."""

@@ -1,15 +1,19 @@
 """The process that does a job's work: `python -m worker.child`, started by the worker and never outliving it.
 
 It has its own process group, and gives back whatever memory it took when it ends. All it knows of the job comes on
-standard input; everything that is printed goes to standard error, because standard output is the worker's.
+standard input; everything that is printed goes to standard error, because standard output is the worker's. It may be
+started long before there is a job: until then it imports what takes seconds to import, and waits.
 """
 
 import os
+import queue
+import select
 import signal
 import sys
 import threading
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import BinaryIO, NoReturn
 
 from pydantic import BaseModel
@@ -18,10 +22,10 @@ from jobs.schema import Candidate, FitPoint, Stage
 from telemetry.logs import configure_logs, working_on
 from telemetry.traces import About, Traces, open_traces
 from worker.messages import (
-    GO,
     STOPPED_EXIT_CODE,
     Failed,
     Fitted,
+    Go,
     MayCommit,
     Measured,
     Pretrained,
@@ -43,7 +47,9 @@ class Worker:
         self._told = told
         self._telling = threading.Lock()
         self.steps = Steps()
-        self._granted = threading.Semaphore(0)
+        self._granted: queue.SimpleQueue[Go] = queue.SimpleQueue()
+        self._leave = threading.Event()
+        self._saves = False
         self._stage = Stage.PLANNING
         self._progress_at = self._point_at = 0.0
         threading.Thread(target=self._listen, name="worker", daemon=True).start()
@@ -74,8 +80,28 @@ class Worker:
 
     def ask_to_commit(self) -> None:
         """Returns when the worker still holds the job; where it does not, this process ends instead."""
-        self.tell(MayCommit())
-        self._granted.acquire()
+        while True:
+            self.tell(MayCommit())
+            answer = self._granted.get()
+            # Looked at behind the wait: a process that was stopped meanwhile may wake when the job is another's.
+            if time.monotonic() < answer.until:
+                return
+
+    @contextmanager
+    def saving(self) -> Iterator[Callable[[], bool]]:
+        self._saves = True
+        try:
+            yield self._leave.is_set
+        finally:
+            self._saves = False
+        if self._leave.is_set():
+            sys.exit(STOPPED_EXIT_CODE)
+
+    def end(self, _number: int, _frame: object) -> None:
+        """What SIGTERM does: as `_stop`, but where a state can be saved first."""
+        self._leave.set()
+        if not self._saves:
+            _stop(_number, _frame)
 
     def tell(self, message: BaseModel) -> None:
         with self._telling:
@@ -90,8 +116,9 @@ class Worker:
 
     def _listen(self) -> None:
         # Not through `sys.stdin`: a thread that waits inside of it aborts the interpreter's own end.
-        while os.read(0, len(GO)):
-            self._granted.release()
+        with os.fdopen(os.dup(0), "rb", buffering=0) as worker:
+            while line := worker.readline():
+                self._granted.put(Go.model_validate_json(line))
         # The worker is gone, and with it whoever could stop what this process has started.
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
@@ -103,8 +130,12 @@ def main() -> None:
     settings = WorkerSettings()
     configure_logs(settings.log_format)
     told = take_standard_output()
-    work = Work.model_validate_json(sys.stdin.buffer.readline())
+    _get_ready()
+    if not (line := sys.stdin.buffer.readline()):
+        return
+    work = Work.model_validate_json(line)
     worker = Worker(told)
+    signal.signal(signal.SIGTERM, worker.end)
     about: About = {"job_id": work.job_id, "attempt": work.attempt, "request_id": work.request_id}
     with working_on(**about):
         # Sent before the last word, after which the worker ends this process.
@@ -115,8 +146,17 @@ def main() -> None:
         worker.tell(ending)
 
 
+def _get_ready() -> None:
+    """Imports what every job needs, and, while there is none, what most need."""
+    import worker.failures
+    import worker.run
+
+    if not select.select([0], [], [], 0)[0]:
+        import worker.fitting
+        import worker.verifying  # noqa: F401
+
+
 def _ending(work: Work, settings: WorkerSettings, worker: Worker, traces: Traces) -> Succeeded | Failed:
-    # Late, because torch takes seconds to import and the worker waits to hand over the work.
     from worker.failures import concluded
     from worker.run import run_job
 

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from celery import Celery, bootsteps
+from celery.signals import worker_ready
 from celery.worker import state
 from click import Option
 
@@ -24,15 +25,21 @@ class ExitWhenIdle(bootsteps.StartStopStep):  # type: ignore[misc]
         self._seconds = exit_when_idle
         self._busy_at = time.monotonic()
         self._timer: Any = None
+        self._worker: Any = None
 
     def start(self, parent: Any) -> None:
         if self._seconds is not None:
-            self._busy_at = time.monotonic()
-            self._timer = parent.timer.call_repeatedly(LOOK_SECONDS, self._look)
+            self._worker = parent
+            # Before that it takes no messages, which can last under load.
+            worker_ready.connect(self._begin)
 
     def stop(self, _parent: Any) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+    def _begin(self, **_: object) -> None:
+        self._busy_at = time.monotonic()
+        self._timer = self._worker.timer.call_repeatedly(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         assert self._seconds is not None

@@ -1,18 +1,32 @@
 """What the worker and the child that does its work say to each other: one JSON object a line.
 
-The child's standard input takes a `Work` and, later, one `GO` for each commit it asks for; its end means that the
+The child's standard input takes a `Work` and, later, one `Go` for each commit it asks for; its end means that the
 worker is gone. On its standard output the child tells how it gets on and, as its last word, how it ended.
 """
 
+import sys
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
 from jobs.schema import Candidate, Failure, FitPoint, FitReport, GrowthRequest, Plan, Result, Stage
 
-GO = b"go\n"
 STOPPED_EXIT_CODE = 143
 """Of a child that ended because of SIGTERM."""
+
+
+def exit_if(leaving: bool) -> None:
+    """Ends this process as SIGTERM does, where it is to leave."""
+    if leaving:
+        sys.exit(STOPPED_EXIT_CODE)
+
+
+class Go(BaseModel):
+    """The answer to `MayCommit`."""
+
+    until: float
+    """By this machine's monotonic clock: how long the job is certain to be ours."""
 
 
 class Work(BaseModel):
@@ -23,6 +37,13 @@ class Work(BaseModel):
     request: GrowthRequest
     plan: Plan | None
     """As the service made it; None where there was no service."""
+    owner: str = "local"
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    conditional: bool = True
+    """Whether the output's store lets one of several conditional puts win; where not, the record grants the commit."""
+    granted: int | None = None
+    """The attempt that the record has granted the commit, if any."""
     request_id: str | None = None
     """Of the request that submitted the job."""
     traceparent: str | None = None
@@ -71,7 +92,7 @@ class Used(BaseModel):
 
 
 class MayCommit(BaseModel):
-    """Asks whether the lease still holds; answered by `GO`, or by the end."""
+    """Asks whether the lease still holds; answered by `Go`, or by the end."""
 
     kind: Literal["may_commit"] = "may_commit"
 

@@ -18,15 +18,21 @@ from celery.signals import celeryd_after_setup, setup_logging, worker_process_in
 
 from jobs.queue import TASK_NAME
 from jobs.store import JobStore
+from storage import Uri
 from telemetry.logs import configure_logs
 from telemetry.traces import open_traces
-from worker.attempt import work_on
+from worker.attempt import Site, work_on
+from worker.conditions import Conditions
 from worker.settings import WorkerSettings, open_storage
+from worker.spare import Spare
 
 LEAVE = signal.SIGUSR2
 
 leaving = threading.Event()
 """Of this process: set once, when it is told to leave."""
+spare = Spare()
+conditions = Conditions()
+"""Both are of the pool process alone, and empty in Celery's main process."""
 
 
 @shared_task(name=TASK_NAME)  # type: ignore[untyped-decorator]
@@ -36,7 +42,9 @@ def run_job(job_id: str) -> None:
         raise Reject("the worker is leaving", requeue=True)
     settings = WorkerSettings()
     with _heeding_sigterm(), closing(open_traces("worker")) as traces, closing(JobStore(settings)) as store:
-        work_on(job_id, settings, store, open_storage(settings), leaving, traces)
+        work_on(job_id, Site(settings, store, open_storage(settings), leaving, spare, conditions, traces))
+    if not leaving.is_set():
+        spare.prepare()
 
 
 def _configure_logs(**_: object) -> None:
@@ -48,8 +56,11 @@ def _one_log(**_: object) -> None:
     os.environ.pop("_MP_FORK_LOGLEVEL_", None)
 
 
-def _listen(**_: object) -> None:
+def _begin(**_: object) -> None:
     signal.signal(LEAVE, _leave)
+    settings = WorkerSettings()
+    conditions.ask_early(open_storage(settings), Uri.parse(settings.state_uri))
+    spare.prepare()
 
 
 def _pass_on(**_: object) -> None:
@@ -74,5 +85,5 @@ def _leave(_number: int, _frame: object) -> None:
 
 setup_logging.connect(_configure_logs)
 celeryd_after_setup.connect(_one_log)
-worker_process_init.connect(_listen)
+worker_process_init.connect(_begin)
 worker_shutting_down.connect(_pass_on)

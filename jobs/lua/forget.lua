@@ -8,4 +8,6 @@ for _, index in ipairs(indexes()) do
 end
 redis.call('DEL', RECORD, EVENTS)
 redis.call('ZREM', ENDED, ID)
+redis.call('ZREM', OUTBOX, ID)
+redis.call('ZREM', PUBLISHED, ID)
 return {'ok'}

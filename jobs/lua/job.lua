@@ -8,6 +8,7 @@ local BOUNDS = {1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400}
 -- Apart by more than any time in microseconds until 2096, and still exact as a double. Also in counters.py.
 local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
 local LATEST_WEIGHS = 0.2
+local CLEARING_SECONDS = 30
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
@@ -21,10 +22,14 @@ local function record()
   }
 end
 
+local function tell_of(id, record_key, events, kind, data)
+  redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*',
+    'kind', kind, 'attempt', redis.call('HGET', record_key, 'attempt'), 'data', cjson.encode(data))
+  redis.call('PUBLISH', CHANGES, id)
+end
+
 local function tell(kind, data)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_KEPT, '*',
-    'kind', kind, 'attempt', field('attempt'), 'data', cjson.encode(data))
-  redis.call('PUBLISH', CHANGES, ID)
+  tell_of(ID, RECORD, EVENTS, kind, data)
 end
 
 -- A visible change: fields of the record, its version, and the event that tells of it.
@@ -93,10 +98,15 @@ function enter.running(time)
   redis.call('HSETNX', RECORD, 'started_at', whole(time))
 end
 
-local function enter_end(time)
+-- What attempts left goes with one more message to a worker, unless whoever ends the job has cleared up by then.
+local function enter_end(time, remains_at)
   redis.call('HSET', RECORD, 'finished_at', whole(time))
   redis.call('ZADD', ENDED, whole(time), ID)
   redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
+  if tonumber(field('attempt')) > 0 then
+    redis.call('HSET', RECORD, 'remains', '1')
+    redis.call('ZADD', OUTBOX, whole(remains_at or time + CLEARING_SECONDS * 1000000), ID)
+  end
 end
 enter.succeeded, enter.failed, enter.cancelled = enter_end, enter_end, enter_end
 
@@ -146,12 +156,9 @@ local function lease(lease_seconds)
   return ends
 end
 
--- Cancelled while no worker holds it: what dead attempts left behind goes with one more message to a worker.
+-- Cancelled while no worker holds it.
 local function cancel_unheld(event)
-  move('cancelled', event)
-  if tonumber(field('attempt')) > 0 then
-    redis.call('ZADD', OUTBOX, whole(now()), ID)
-  end
+  move('cancelled', event, now())
 end
 
 local function give_up_attempt(reason)

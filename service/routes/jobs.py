@@ -1,4 +1,4 @@
-"""Jobs of the caller: list, read, wait, cancel, events. Another owner's job is not found, like one that is not."""
+"""Jobs of the caller: list, read, wait, cancel, events, pictures. Another owner's job is like one that there is not."""
 
 import asyncio
 import re
@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse
 from pydantic import AwareDatetime, BeforeValidator, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
@@ -14,12 +14,16 @@ from pydantic.json_schema import SkipJsonSchema
 from jobs.errors import JobNotFound
 from jobs.listing import Filter
 from jobs.record import EVENT_ID, JOB_ID
-from jobs.schema import MAX_LABELS, EventPage, Job, JobPage, Status
+from jobs.schema import MAX_LABELS, EventPage, Job, JobPage, OperatorPicture, Status
 from service import event_stream
 from service.auth import Caller, CurrentCaller, ProtectedRoute
+from service.errors import ScopeRequired
 from service.etags import etag, matches
+from service.operator_picture import read_picture
 from service.parts import Parts, SharedParts
 from service.problems import declared
+from service.routes.grow import ACCEPTED_HEADERS, origin, tell_where
+from service.submission import retry
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=ProtectedRoute)
 
@@ -51,7 +55,7 @@ _ETAG: dict[str, Any] = {"ETag": {"description": "Of this state of the job.", "s
 
 def _owned(parts: Parts, caller: Caller, job_id: str) -> Job:
     job = parts.store.get(job_id)
-    if job.owner != caller.name:
+    if not caller.sees(job.owner):
         raise JobNotFound(job_id)
     return job
 
@@ -73,6 +77,9 @@ def list_jobs(
     ] = [],  # noqa: B006
     created_from: Annotated[Moment | LeftOut, Query(description="Not before this moment.")] = None,
     created_before: Annotated[Moment | LeftOut, Query(description="Before this moment.")] = None,
+    owner: Annotated[
+        str | LeftOut, Query(max_length=256, description="Another owner's jobs; for keys with the scope `admin` alone.")
+    ] = None,
     cursor: Annotated[
         str | LeftOut,
         Query(max_length=64, description="`next_cursor` of the page before.", json_schema_extra=_JOB_CURSOR),
@@ -80,8 +87,10 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=MAX_JOBS)] = 50,
 ) -> JobPage:
     """Jobs of this client, newest first; a page may be short and still have a next one."""
+    if owner is not None and not caller.sees(owner):
+        raise ScopeRequired(f"The jobs of {owner!r} are listed to keys with the scope 'admin' alone.")
     where = Filter(
-        owner=caller.name,
+        owner=owner or caller.name,
         status=status,
         method=method,
         labels=tuple(_pair(given) for given in label),
@@ -133,6 +142,27 @@ def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> Job:
     return parts.store.request_cancel(job_id)
 
 
+@router.post(
+    "/{job_id}/retry",
+    status_code=HTTPStatus.ACCEPTED,
+    responses={
+        **declared(401, 403, 404, 409, 422, 500, 503),
+        202: {"description": "A new job is on record and will be run.", "headers": ACCEPTED_HEADERS},
+    },
+)
+def retry_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts, request: Request, response: Response) -> Job:
+    """Try a failed or cancelled job again, as a new job with the same request; asked again, the same new job."""
+    job, replayed = retry(parts, caller, _owned(parts, caller, job_id), origin(request))
+    tell_where(job, replayed, request, response)
+    return job
+
+
+@router.get("/{job_id}/operator", responses=declared(401, 403, 404, 422, 500, 503))
+def read_operator(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> OperatorPicture:
+    """What the operator of a succeeded job looks like, as small heat maps."""
+    return read_picture(parts.storage, _owned(parts, caller, job_id))
+
+
 @router.get(
     "/{job_id}/events",
     response_model=EventPage,
@@ -176,5 +206,5 @@ async def read_events(
         return page
     events = parts.watcher.events(job_id, cursor)
     assert isinstance(events, AsyncGenerator)
-    stream = event_stream.encode(events, parts.settings.heartbeat_seconds)
+    stream = event_stream.encode(events, parts.heartbeat_seconds)
     return EventSourceResponse(stream, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})

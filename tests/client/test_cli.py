@@ -19,7 +19,20 @@ from tests.client.test_sdk import FAILURE, RESULT, UNKNOWN
 from tests.servers import free_port
 
 Grow = Callable[..., Result]
-COMMANDS = ("up", "plan", "submit", "watch", "status", "wait", "cancel", "list", "methods", "architectures", "version")
+COMMANDS = (
+    "up",
+    "plan",
+    "submit",
+    "watch",
+    "status",
+    "wait",
+    "cancel",
+    "retry",
+    "list",
+    "methods",
+    "architectures",
+    "version",
+)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 
 from jobs.settings import SharedSettings
+from service.api_keys import ApiKey
 from service.app import create_app
-from service.settings import ApiKey, ServiceSettings
+from service.settings import ServiceSettings
 from tests.deploy.dockerfile import stages
 from tests.deploy.manifests import BASE, DOCKERFILES, OVERLAYS, ROOT, variables_of
 from tests.docs.pages import blocks, sections

