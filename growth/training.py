@@ -35,6 +35,8 @@ class TrainingOptions:
     warmup_fraction: float = 0.05
     decay: Decay = "cosine"
     weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.999
     gradient_clip: float = 1.0
     """The largest norm of the gradient; 0 is no clipping."""
     held_out_every: int = 50
@@ -68,6 +70,7 @@ class Training:
                 )
             ],
             lr=options.learning_rate,
+            betas=(options.beta1, options.beta2),
         )
         self.step = 0
         self.curve: list[Point] = []

@@ -33,7 +33,7 @@ _SCORES: Mapping[Priority, tuple[str | int, str | int]] = {
 }
 Outcome = Literal["succeeded", "failed", "cancelled", "released", "lease_lost"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-Write = Literal["renew", "update", "append", "use", "grant", "finish", "release"]
+Write = Literal["renew", "update", "append", "use", "report", "grant", "finish", "release"]
 WRITES: tuple[Write, ...] = get_args(Write)
 _USED = ("worker", "host_memory_bytes", "gpu_memory_bytes", "gpu_memory_limit_bytes")
 
@@ -61,7 +61,9 @@ class Snapshot:
     """All numbers of one moment."""
 
     by_status: Mapping[Status, int]
-    """Jobs on record."""
+    """Jobs on record; a search is one, its trials are in it."""
+    unfinished: int
+    """What waits for a worker or has one: growth jobs and trials."""
     queued: Mapping[Priority, int]
     working: list[Working]
     _counted: Mapping[str, int]
@@ -101,16 +103,18 @@ class Counters:
                     pipeline.zcard(self._keys.with_status(self._keys.all, status))
                 for lowest, highest in _SCORES.values():
                     pipeline.zcount(self._keys.waiting, lowest, highest)
+                pipeline.zcard(self._keys.leases)
                 pipeline.hgetall(self._keys.counters)
-                pipeline.zrange(self._keys.with_status(self._keys.all, Status.RUNNING), 0, MOST_WORKERS - 1)
-                *sizes, counted, running = pipeline.execute()
+                pipeline.zrange(self._keys.leases, 0, MOST_WORKERS - 1)
+                *sizes, working, counted, running = pipeline.execute()
             with self._client.pipeline(transaction=False) as pipeline:
                 for job_id in running:
                     pipeline.hmget(self._keys.job(job_id), _USED)
                 told = pipeline.execute()
         return Snapshot(
             dict(zip(Status, sizes, strict=False)),
-            dict(zip(_SCORES, sizes[len(Status) :], strict=True)),
+            working + sum(waiting := sizes[len(Status) :]),
+            dict(zip(_SCORES, waiting, strict=True)),
             [_working(fields) for fields in told if fields[0] is not None],
             {name: int(value) for name, value in counted.items()},
         )

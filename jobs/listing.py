@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobs import record
-from jobs.keys import Keys
+from jobs.keys import Keys, Kind
 from jobs.schema import Status
 
 
@@ -17,26 +17,28 @@ from jobs.schema import Status
 class Filter:
     """Which jobs to list; what is left out does not matter. Times are of creation, the later one is exclusive.
 
-    Raises ValueError for a method or labels without an owner, of which there is no index.
+    Raises ValueError for a kind, method or labels without an owner, of which there is no index.
     """
 
     owner: str | None = None
     status: Status | None = None
+    kind: Kind | None = None
     method: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     created_from: datetime | None = None
     created_before: datetime | None = None
 
     def __post_init__(self) -> None:
-        if self.owner is None and (self.method is not None or self.labels):
+        if self.owner is None and (self.kind is not None or self.method is not None or self.labels):
             raise ValueError("Jobs of every owner are listed by status and time alone; name an owner for the rest.")
 
     def indexes(self, keys: Keys) -> list[str]:
         """The keys of all the indexes that the jobs stand in."""
         indexes = [keys.all]
         if self.owner is not None:
-            owner, method = self.owner, self.method
-            indexes = [keys.by_owner(owner, method, label) for label in self.labels or (None,)]
+            # Growths alone have a method.
+            kind = None if self.kind == "grow" and self.method is not None else self.kind
+            indexes = [keys.by_owner(self.owner, self.method, label, kind) for label in self.labels or (None,)]
         return indexes if self.status is None else [keys.with_status(index, self.status) for index in indexes]
 
     def bounds(self, cursor: str | None) -> tuple[str, str]:

@@ -39,7 +39,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 Priority = Literal["high", "normal", "low"]
 
 
-class _Closed(BaseModel):
+class Closed(BaseModel):
     """A model that refuses fields it does not know, so that a typing error is never silently ignored."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -61,7 +61,7 @@ class Method(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class Data(_Closed):
+class Data(Closed):
     """The text or the labelled images that a fit, the choice of `auto` and the verification read.
 
     Files are read by ranges, and tokenised or decoded, as they are needed: a corpus may be of any size.
@@ -90,7 +90,7 @@ class Data(_Closed):
     folders by a hash of their names, of `parquet` evenly from at most eight row groups."""
 
 
-class Pretraining(_Closed):
+class Pretraining(Closed):
     """How an untrained source is trained before it grows: AdamW on the job's own `data`."""
 
     steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
@@ -105,6 +105,10 @@ class Pretraining(_Closed):
     """How the rate falls after the warm-up, to 0 behind the last step."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Of matrices; norms, biases and embeddings have none."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of AdamW: how much of the mean gradient each step keeps."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Of AdamW: how much of the mean squared gradient each step keeps."""
     gradient_clip: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """The largest norm of the gradient; 0 is no clipping."""
     held_out_every: Annotated[int, Field(strict=True, ge=1, le=1_000_000, validate_default=True)] = 50
@@ -119,7 +123,7 @@ class Pretraining(_Closed):
         return value
 
 
-class Untrained(_Closed):
+class Untrained(Closed):
     """A source that is no checkpoint yet: the job trains it first, then grows it."""
 
     config: dict[str, JsonValue]
@@ -130,7 +134,7 @@ class Untrained(_Closed):
     """A folder with tokenizer files, which the target takes over; only `tokens` data of causal models needs none."""
 
 
-class Training(_Closed):
+class Training(Closed):
     """The hyper-parameters that the source was trained with, as `torch.optim` names and defaults them."""
 
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
@@ -161,7 +165,7 @@ def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-class GrowthRequest(_Closed):
+class GrowthRequest(Closed):
     """Grow the checkpoint at `source` to the sizes in `target` and write it to `output`."""
 
     model_config = ConfigDict(
@@ -217,7 +221,7 @@ class GrowthRequest(_Closed):
     """Load source and target and compare their logits before the commit."""
 
 
-class ModelSize(_Closed):
+class ModelSize(Closed):
     """One model, by what it takes to store and run."""
 
     sizes: dict[str, int]
@@ -228,7 +232,7 @@ class ModelSize(_Closed):
     """Of one forward pass, matrix products alone (2 per multiply-add); an image's tokens are its patches."""
 
 
-class Candidate(_Closed):
+class Candidate(Closed):
     """A method that `auto` looked at."""
 
     label: str
@@ -243,7 +247,7 @@ class Candidate(_Closed):
     """Right after growth, nats per token to four decimals, where it was measured."""
 
 
-class Selection(_Closed):
+class Selection(Closed):
     """Which method `auto` picked, and how."""
 
     label: str
@@ -254,7 +258,7 @@ class Selection(_Closed):
     """In the order of the rule's preference."""
 
 
-class Plan(_Closed):
+class Plan(Closed):
     """What a request would do, computed from the source's config and safetensors headers alone."""
 
     model_type: str
@@ -303,7 +307,7 @@ class Stage(StrEnum):
     COMMITTING = "committing"
 
 
-class Failure(_Closed):
+class Failure(Closed):
     """Why a job failed: a stable code and one sentence."""
 
     code: str
@@ -313,7 +317,7 @@ class Failure(_Closed):
     """A JSON pointer into the request, where one field is to blame."""
 
 
-class FitPoint(_Closed):
+class FitPoint(Closed):
     """The losses at one step of a fit, or of the training of a source."""
 
     step: int
@@ -323,7 +327,7 @@ class FitPoint(_Closed):
     held_out_loss: float | None = None
 
 
-class FitReport(_Closed):
+class FitReport(Closed):
     steps: int
     initial_held_out_loss: float
     final_held_out_loss: float
@@ -337,7 +341,7 @@ class FitReport(_Closed):
     curve: list[FitPoint] = Field(default_factory=list)
 
 
-class PretrainingReport(_Closed):
+class PretrainingReport(Closed):
     """How the training of an untrained source went."""
 
     steps: int
@@ -347,7 +351,7 @@ class PretrainingReport(_Closed):
     """The steps at which the held-out loss was measured."""
 
 
-class Verification(_Closed):
+class Verification(Closed):
     """Source against target on the same inputs."""
 
     tokens: int
@@ -360,7 +364,7 @@ class Verification(_Closed):
     target_loss: float | None = None
 
 
-class Result(_Closed):
+class Result(Closed):
     """What a succeeded job left behind."""
 
     output: str
@@ -379,7 +383,7 @@ class Result(_Closed):
     stage_seconds: dict[str, float] = Field(default_factory=dict)
 
 
-class MapPicture(_Closed):
+class MapPicture(Closed):
     """A matrix of an operator in at most 64 x 64 cells, or several of one key that look the same."""
 
     part: Literal["width", "depth"]
@@ -398,7 +402,7 @@ class MapPicture(_Closed):
     the cell's block."""
 
 
-class OperatorPicture(_Closed):
+class OperatorPicture(Closed):
     """What an operator looks like: how each axis grew, and which layers were mixed."""
 
     pictures: list[MapPicture]
@@ -406,21 +410,20 @@ class OperatorPicture(_Closed):
     """Axes and parameters beyond those that are shown."""
 
 
-class Job(_Closed):
+class JobState(Closed):
+    """What every job has, whatever it does."""
+
     id: str
     status: Status
     stage: Stage | None = None
     progress: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Of the present stage."""
+    """Of the present stage; of a search, the share of its trials that have ended."""
     attempt: int = 0
     cancel_requested: bool = False
     owner: str
     """Name of the API key that submitted it."""
     request_id: str | None = None
     """The `X-Request-ID` of the request that submitted it; every log line about the job has it."""
-    request: GrowthRequest
-    plan: Plan
-    result: Result | None = None
     error: Failure | None = None
     created_at: datetime
     started_at: datetime | None = None
@@ -438,9 +441,13 @@ class Job(_Closed):
     """Grows with every change of the record; the ETag."""
 
 
-class JobPage(_Closed):
-    jobs: list[Job]
-    next_cursor: str | None = None
+class Job(JobState):
+    """A growth."""
+
+    kind: Literal["grow"] = "grow"
+    request: GrowthRequest
+    plan: Plan
+    result: Result | None = None
 
 
 class EventKind(StrEnum):
@@ -450,11 +457,12 @@ class EventKind(StrEnum):
     PRETRAINING = "pretraining"
     CANDIDATE = "candidate"
     FIT = "fit"
+    TRIAL = "trial"
     LOG = "log"
     RETRIED = "retried"
 
 
-class Event(_Closed):
+class Event(Closed):
     id: str
     """Ordered; what `Last-Event-ID` takes."""
     at: datetime
@@ -463,12 +471,12 @@ class Event(_Closed):
     data: dict[str, JsonValue]
 
 
-class EventPage(_Closed):
+class EventPage(Closed):
     events: list[Event]
     next_cursor: str | None = None
 
 
-class MethodDescription(_Closed):
+class MethodDescription(Closed):
     """A growth method, as `GET /methods` tells it."""
 
     name: str
@@ -480,11 +488,11 @@ class MethodDescription(_Closed):
     """JSON schema of the options that go beside the name."""
 
 
-class MethodList(_Closed):
+class MethodList(Closed):
     methods: list[MethodDescription]
 
 
-class ExactGrowth(_Closed):
+class ExactGrowth(Closed):
     """What can grow without changing what the model computes, with a method that is made for it."""
 
     hidden_size: Literal["any", "whole_multiples"]
@@ -494,7 +502,7 @@ class ExactGrowth(_Closed):
     head_dim: bool
 
 
-class ArchitectureDescription(_Closed):
+class ArchitectureDescription(Closed):
     """A family of models that can be grown, as `GET /architectures` tells it."""
 
     model_type: str
@@ -509,7 +517,7 @@ class ArchitectureDescription(_Closed):
     exact: ExactGrowth
 
 
-class ArchitectureList(_Closed):
+class ArchitectureList(Closed):
     architectures: list[ArchitectureDescription]
 
 
@@ -527,4 +535,4 @@ class Problem(BaseModel):
     """A JSON pointer into the request's body."""
     hint: str | None = None
     nearest: dict[str, int] | None = None
-    """For `impossible_target`: sizes that work."""
+    """For `impossible_target` and `impossible_proxy`: values that work."""

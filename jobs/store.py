@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, overload
 
 import redis
 from pydantic import BaseModel, JsonValue
@@ -24,9 +24,9 @@ from jobs.schema import (
     EventKind,
     EventPage,
     Failure,
+    FitPoint,
     GrowthRequest,
     Job,
-    JobPage,
     Plan,
     Priority,
     Result,
@@ -35,6 +35,8 @@ from jobs.schema import (
 )
 from jobs.scripts import Scripts, connect, reaching_redis
 from jobs.settings import SharedSettings
+from jobs.trials import as_told
+from jobs.tuning import AnyJob, JobPage, TrialJob, TrialResult, TuneJob, TunePlan, TuneRequest
 
 PUBLISH_GRACE_SECONDS = 2
 """Who takes a job out of the outbox has this long to publish it before it is another's turn."""
@@ -51,7 +53,7 @@ SAFE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noevi
 class Claim:
     """The right to work on a job: `attempt` is the token that every write must carry."""
 
-    job: Job
+    job: Job | TrialJob
     attempt: int
     lease_until: datetime
     """By Redis' clock."""
@@ -77,6 +79,7 @@ class JobStore:
 
     # For whoever submits
 
+    @overload
     def create(
         self,
         request: GrowthRequest,
@@ -86,7 +89,30 @@ class JobStore:
         origin: Origin = NOWHERE,
         *,
         retry_of: str | None = None,
-    ) -> tuple[Job, bool]:
+    ) -> tuple[Job, bool]: ...
+
+    @overload
+    def create(
+        self,
+        request: TuneRequest,
+        plan: TunePlan,
+        owner: str,
+        idempotency_key: str | None = None,
+        origin: Origin = NOWHERE,
+        *,
+        retry_of: str | None = None,
+    ) -> tuple[TuneJob, bool]: ...
+
+    def create(
+        self,
+        request: GrowthRequest | TuneRequest,
+        plan: Plan | TunePlan,
+        owner: str,
+        idempotency_key: str | None = None,
+        origin: Origin = NOWHERE,
+        *,
+        retry_of: str | None = None,
+    ) -> tuple[AnyJob, bool]:
         """A new queued job with its output reserved; or, and True, the job that the key made before.
 
         `retry_of` names a job that ended without a result, and is its own key, for good. Raises IdempotencyConflict,
@@ -96,7 +122,8 @@ class JobStore:
         job_id = record.new_id(created)
         # Without a key the job's own id is the key, so that a repeated sending finds what the first one made.
         key = idempotency_key or job_id
-        indexes = self.keys.fixed_indexes(owner, request.method.name, request.labels)
+        indexes = self.keys.fixed_indexes(owner, request)
+        output = request.output if isinstance(request, GrowthRequest) else ""
         former = [] if retry_of is None else [self.keys.job(retry_of), self.keys.events(retry_of)]
         outcome, *rest = self._on_job(
             "create",
@@ -105,15 +132,15 @@ class JobStore:
             self._settings.idempotency_seconds,
             PUBLISH_GRACE_SECONDS,
             retry_of or "",
-            record.folder(request.output),
+            record.folder(output) if output else "",
             *record.new_fields(request, plan, owner, created, indexes, origin),
             more_keys=[self.keys.idempotency(owner, key), *former],
         )
         if outcome == "conflict":
             raise IdempotencyConflict(key)
         if outcome == "reserved":
-            output, holder = rest
-            raise OutputReserved(request.output, output, holder)
+            reserved, holder = rest
+            raise OutputReserved(output, reserved, holder)
         if retry_of is not None and outcome == "not_retryable":
             if rest[0] is None:
                 raise JobNotFound(retry_of)
@@ -122,7 +149,7 @@ class JobStore:
             return self.get(rest[0]), rest[0] != job_id
         return _job(rest[0]), False
 
-    def made_by(self, request: GrowthRequest, owner: str, idempotency_key: str) -> Job | None:
+    def made_by(self, request: GrowthRequest | TuneRequest, owner: str, idempotency_key: str) -> AnyJob | None:
         """The job that the key made before, which a replay is answered with though its output exists by now.
 
         Only looks; `create` decides. Raises IdempotencyConflict.
@@ -136,8 +163,11 @@ class JobStore:
             raise IdempotencyConflict(idempotency_key)
         return self.get(job_id)
 
-    def request_cancel(self, job_id: str) -> Job:
-        """Ends a queued job, asks the worker of a running one to stop, leaves an ended one. Raises JobNotFound."""
+    def request_cancel(self, job_id: str) -> AnyJob:
+        """Ends a queued job, asks the worker of a running one to stop, leaves an ended one. Raises JobNotFound.
+
+        A search is asked together with its trials, and ends with the last of them.
+        """
         outcome, *rest = self._on_job("cancel", job_id)
         if outcome == "not_found":
             raise JobNotFound(job_id)
@@ -145,12 +175,23 @@ class JobStore:
 
     # For whoever reads
 
-    def get(self, job_id: str) -> Job:
-        """Raises JobNotFound."""
+    def get(self, job_id: str) -> AnyJob:
+        """The job, a search with its trials, a trial with its curve. Raises JobNotFound."""
         jobs = self._read([job_id])
         if not jobs:
             raise JobNotFound(job_id)
+        match jobs[0]:
+            case TuneJob() as search:
+                return search.model_copy(update={"trials": as_told(search, self.trials(search.id))})
+            case TrialJob() as trial:
+                return self._with_curves([trial])[0]
         return jobs[0]
+
+    def trials(self, search_id: str) -> list[TrialJob]:
+        """Those of a search, in the order in which they were begun."""
+        with reaching_redis():
+            ids: Any = self._client.zrange(self.keys.trials(search_id), 0, -1)
+        return self._with_curves([job for job in self._read(ids) if isinstance(job, TrialJob)])
 
     def list_jobs(self, where: Filter = EVERY_JOB, *, cursor: str | None = None, limit: int = 50) -> JobPage:
         """Newest first. Raises InvalidCursor."""
@@ -196,6 +237,7 @@ class JobStore:
             raise NotClaimable(job_id, outcome)
         record_reply, lease_until, last, granted = rest
         job, traceparent = _job(record_reply), _fields(record_reply).get("traceparent")
+        assert not isinstance(job, TuneJob), "a search is stepped, not claimed"
         return Claim(
             job, job.attempt, record.moment(lease_until), bool(last), int(granted) if granted else None, traceparent
         )
@@ -211,6 +253,15 @@ class JobStore:
         For stores without conditional puts: whoever claims the job later is told, and puts the same manifest.
         """
         self._fenced("grant", job_id, attempt)
+
+    def report(
+        self, job_id: str, attempt: int, point: FitPoint, *, pruned: bool = False, entries: Sequence[str] = ()
+    ) -> None:
+        """A held-out loss of a trial, whether it is to end early because of it, and what the journal says of it.
+
+        Measured again by a later attempt it takes the place of what was there. Raises LeaseLost.
+        """
+        self._fenced("report", job_id, attempt, point.step, _json(point), int(pruned), *entries)
 
     def update(self, job_id: str, attempt: int, *, stage: Stage | None = None, progress: float | None = None) -> None:
         """Where the work stands; a new stage begins at progress 0. Raises LeaseLost."""
@@ -230,10 +281,10 @@ class JobStore:
         """An event that changes no record. Raises LeaseLost; after a broken connection it may stand there twice."""
         self._fenced("append", job_id, attempt, kind, json.dumps(data))
 
-    def finish(self, job_id: str, attempt: int, outcome: Result | Failure | None) -> Job:
+    def finish(self, job_id: str, attempt: int, outcome: Result | TrialResult | Failure | None) -> AnyJob:
         """Ends the job, once and forever: `succeeded`, `failed`, or with None `cancelled`. Raises LeaseLost."""
         match outcome:
-            case Result():
+            case Result() | TrialResult():
                 ending = (Status.SUCCEEDED, _json(outcome), "")
             case Failure():
                 ending = (Status.FAILED, "", _json(outcome))
@@ -241,7 +292,7 @@ class JobStore:
                 ending = (Status.CANCELLED, "", "")
         return _job(self._fenced("finish", job_id, attempt, *ending))
 
-    def release(self, job_id: str, attempt: int, *, counts: bool) -> Job:
+    def release(self, job_id: str, attempt: int, *, counts: bool) -> AnyJob:
         """Back to the queue, or `cancelled` where that was asked for. Raises LeaseLost.
 
         `counts`: whether the attempt is one of `max_attempts`; a worker that is told to leave says no.
@@ -321,7 +372,7 @@ class JobStore:
         """
         assert job.status is Status.SUCCEEDED
         assert job.finished_at is not None
-        indexes = self.keys.fixed_indexes(job.owner, job.request.method.name, job.request.labels)
+        indexes = self.keys.fixed_indexes(job.owner, job.request)
         outcome, *_ = self._on_job(
             "restore",
             job.id,
@@ -354,7 +405,15 @@ class JobStore:
             raise LeaseLost(job_id, attempt)
         return rest[0] if rest else None
 
-    def _read(self, job_ids: Sequence[str]) -> list[Job]:
+    def _with_curves(self, trials: Sequence[TrialJob]) -> list[TrialJob]:
+        with reaching_redis(), self._client.pipeline(transaction=True) as pipeline:
+            for trial in trials:
+                pipeline.hgetall(self.keys.curve(trial.id))
+            curves = pipeline.execute()
+        pairs = zip(trials, curves, strict=True)
+        return [trial.model_copy(update={"curve": record.to_curve(points)}) for trial, points in pairs]
+
+    def _read(self, job_ids: Sequence[str]) -> list[AnyJob]:
         """The jobs that (still) exist, all of one moment."""
         with reaching_redis(), self._client.pipeline(transaction=True) as pipeline:
             for job_id in job_ids:
@@ -370,7 +429,7 @@ class JobStore:
         ]
 
 
-def _job(reply: list[Any]) -> Job:
+def _job(reply: list[Any]) -> AnyJob:
     """From what `record()` in `lua/job.lua` returns."""
     job_id, _, *queue = reply
     return record.to_job(job_id, _fields(reply), record.Queue.of_replies(*queue))

@@ -23,7 +23,7 @@ from service.key_store import KeyStore
 from service.keyring import Keyring
 from service.metrics import JobMetrics, RequestMetrics, process_registry
 from service.parts import Parts
-from service.routes import catalogue, dashboard, grow, health, jobs, metrics
+from service.routes import catalogue, dashboard, grow, health, jobs, metrics, tune
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
 from telemetry.traces import OFF, Traces
@@ -70,7 +70,7 @@ def create_app(
     app.state.registry = process_registry()
     app.add_middleware(AccessLog, metrics=RequestMetrics(app.state.registry), traces=traces)
     problems.install(app)
-    for routes in (grow, jobs, catalogue, health, metrics):
+    for routes in (grow, tune, jobs, catalogue, health, metrics):
         app.include_router(routes.router)
     dashboard.install(app)
     return app

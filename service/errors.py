@@ -7,6 +7,7 @@ ServiceError
 ├── ScopeRequired         the key is good, but not for this
 ├── PrefixNotAllowed      a URI outside of what this client may name
 ├── DataRequired          a method that fits, without data to fit on
+├── InvalidSearchSpace    a search over it can't be made as asked
 ├── SourceNotFound        nothing lies at the source
 ├── OutputOverlaps        the output is inside of what is read, or around it
 ├── OutputExists          something lies at the output already
@@ -54,6 +55,11 @@ class PrefixNotAllowed(ServiceError):
 class DataRequired(ServiceError):
     code = "data_required"
     field = "/data"
+
+
+class InvalidSearchSpace(ServiceError):
+    code = "invalid_search_space"
+    field = "/search_space"
 
 
 class SourceNotFound(ServiceError):

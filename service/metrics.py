@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from jobs.counters import BOUNDS, OUTCOMES, WRITES, Counters, Durations, Snapshot, Working
 from jobs.errors import StoreUnavailable
-from jobs.schema import TERMINAL, Stage, Status
+from jobs.schema import TERMINAL, Stage
 
 log = structlog.get_logger(__name__)
 Values = Iterable[tuple[tuple[str, ...], float]]
@@ -59,7 +59,6 @@ def _each(value: Callable[[Working], int | None]) -> Callable[[Snapshot], Values
 
 
 _METHODS = frozenset(HTTPMethod)
-_UNFINISHED = (Status.QUEUED, Status.RUNNING)
 
 GAUGES = (
     _Told(
@@ -76,8 +75,8 @@ GAUGES = (
     ),
     _Told(
         "growth_jobs_unfinished",
-        "Jobs queued or running: how many workers there is work for.",
-        lambda seen: [((), sum(seen.by_status[status] for status in _UNFINISHED))],
+        "Jobs queued or running, and trials of searches: how many workers there is work for.",
+        lambda seen: [((), seen.unfinished)],
     ),
     _Told(
         "growth_worker_host_memory_peak_bytes",

@@ -3,16 +3,17 @@
 from pydantic import ValidationError
 
 from jobs.schema import Job, OperatorPicture
+from jobs.tuning import AnyJob
 from service.errors import NoOperatorPicture, StorageRefused, StorageSilent
 from storage import NotFound, Storage, StorageError, Unavailable, Uri
 
 MAX_BYTES = 1 << 20
 
 
-def read_picture(storage: Storage, job: Job) -> OperatorPicture:
+def read_picture(storage: Storage, job: AnyJob) -> OperatorPicture:
     """Raises NoOperatorPicture, StorageSilent, StorageRefused."""
-    if job.result is None or job.result.picture is None:
-        raise NoOperatorPicture("This job has no picture of its operator; a job that succeeds has one.")
+    if not isinstance(job, Job) or job.result is None or job.result.picture is None:
+        raise NoOperatorPicture("This job has no picture of its operator; a growth that succeeds has one.")
     uri = Uri.parse(job.result.picture)
     try:
         data = storage.read(uri, 0, min(storage.head(uri).size, MAX_BYTES))

@@ -18,7 +18,7 @@ from growth.errors import GrowthError
 from jobs.errors import IdempotencyConflict, InvalidCursor, JobNotFound, NotRetryable, OutputReserved, StoreUnavailable
 from jobs.schema import Problem
 from service import errors
-from service.invalid_request import explain
+from service.invalid_request import GROWTH, SEARCH, explain
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -40,6 +40,7 @@ EDGES: Mapping[type[Exception], Edge] = {
     errors.ScopeRequired: Edge(403),
     errors.PrefixNotAllowed: Edge(403),
     errors.DataRequired: Edge(422),
+    errors.InvalidSearchSpace: Edge(422),
     errors.SourceNotFound: Edge(422),
     errors.OutputOverlaps: Edge(422),
     errors.OutputExists: Edge(409),
@@ -152,10 +153,10 @@ async def _refuse(_request: Request, error: Exception) -> Response:
     return respond(to_problem(error))
 
 
-async def _refuse_body(_request: Request, error: Exception) -> Response:
+async def _refuse_body(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found: Sequence[Mapping[str, Any]] = error.errors()
-    told = explain(found)
+    told = explain(found, SEARCH if request.url.path.endswith("/tune") else GROWTH)
     return respond(make_problem(422, "invalid_request", told.sentence, field=told.field, hint=told.hint))
 
 

@@ -3,13 +3,11 @@
 Nothing is written but the record, and that last; `plan_request` alone is the dry run.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 
 import structlog
 
-from growth.errors import InvalidData, InvalidOperator, InvalidOptimizerState
+from growth.errors import InvalidOperator, InvalidOptimizerState
 from growth.header import TensorInfo
 from growth.inputs import refuse_corpus
 from growth.operators import parse_method
@@ -18,35 +16,23 @@ from growth.optimizer_layout import FILE_ENDING, plan_both, read_state
 from growth.plan import make_plan
 from growth.source import SourceCheckpoint, read_source
 from growth.untrained import TOKENIZER_FIELD, check_corpus, check_no_state, trained_first, untrained_source
-from jobs.errors import JobNotFound, NotRetryable, StoreUnavailable
+from jobs.errors import JobNotFound, NotRetryable
 from jobs.origin import NOWHERE, Origin
-from jobs.queue import enqueue
 from jobs.schema import GrowthRequest, Job, Plan, Status, Untrained
-from service.api_keys import Kind
 from service.auth import Caller
 from service.errors import (
     DataRequired,
     OutputExists,
     OutputOverlaps,
-    PrefixNotAllowed,
     SourceNotFound,
-    StorageRefused,
-    StorageSilent,
 )
 from service.parts import Parts
-from storage import NotFound, Storage, StorageError, Unavailable, Uri
+from service.places import Given, Place, anything_at, blaming, check_allowed, check_data_exists, places_of
+from service.publishing import publish
+from storage import NotFound, Storage
 from storage.folder import Folder, file_or_folder
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """One URI of a request: what it is for, which field names it, and where it really lies."""
-
-    kind: Kind
-    field: str
-    uri: Uri
 
 
 def submit(
@@ -57,16 +43,17 @@ def submit(
     Raises whatever `service.problems` lists; when it returns, the job is on record and will be run.
     """
     places = _places(request, parts.storage)
-    _check_allowed(places.values(), parts.storage, caller)
+    check_allowed(places.values(), parts.storage, caller)
     if idempotency_key is not None:
         known = parts.store.made_by(request, caller.name, idempotency_key)
         if known is not None:
+            assert isinstance(known, Job), "the key's fingerprint is that of a growth"
             return known, True
     plan = _plan(places, parts.storage, request)
     job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, origin)
     if not replayed:
         log.info("job submitted", job_id=job.id, owner=caller.name, method=request.method.name)
-        _publish(parts, job.id)
+        publish(parts, job.id)
     return job, replayed
 
 
@@ -77,35 +64,29 @@ def retry(parts: Parts, caller: Caller, ended: Job, origin: Origin = NOWHERE) ->
     """
     if ended.retried_by is not None:
         with suppress(JobNotFound):
-            return parts.store.get(ended.retried_by), True
+            again = parts.store.get(ended.retried_by)
+            assert isinstance(again, Job)
+            return again, True
     if ended.status not in (Status.FAILED, Status.CANCELLED):
         raise NotRetryable(ended.id, ended.status)
     places = _places(ended.request, parts.storage)
-    _check_allowed(places.values(), parts.storage, caller)
+    check_allowed(places.values(), parts.storage, caller)
     plan = _plan(places, parts.storage, ended.request)
     job, replayed = parts.store.create(ended.request, plan, ended.owner, origin=origin, retry_of=ended.id)
     if not replayed:
         log.info("job submitted again", job_id=job.id, owner=job.owner, retry_of=ended.id)
-        _publish(parts, job.id)
+        publish(parts, job.id)
     return job, replayed
 
 
 def plan_request(parts: Parts, caller: Caller, request: GrowthRequest) -> Plan:
     """What `submit` would put on record, after the same checks but for outputs that other jobs have reserved."""
     places = _places(request, parts.storage)
-    _check_allowed(places.values(), parts.storage, caller)
+    check_allowed(places.values(), parts.storage, caller)
     return _plan(places, parts.storage, request)
 
 
-def _publish(parts: Parts, job_id: str) -> None:
-    try:
-        enqueue(parts.celery, parts.store, job_id)
-    except StoreUnavailable as error:
-        # The record is in the outbox, from which the reconciler publishes it.
-        log.warning("job not published yet", job_id=job_id, reason=str(error))
-
-
-def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -> Plan:
+def _plan(places: dict[str, Place], storage: Storage, request: GrowthRequest) -> Plan:
     method = parse_method({"name": request.method.name, **request.method.options})
     _check_data_given(method, request)
     source = _source(places, storage, request)
@@ -131,8 +112,8 @@ def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -
     return Plan.model_validate(grown.summary())
 
 
-def _places(request: GrowthRequest, storage: Storage) -> dict[str, _Place]:
-    given: list[tuple[str, Kind, str, str]] = [("output", "output", "/output", request.output)]
+def _places(request: GrowthRequest, storage: Storage) -> dict[str, Place]:
+    given: list[Given] = [("output", "output", "/output", request.output)]
     if not isinstance(request.source, Untrained):
         given.insert(0, ("source", "source", "/source", request.source))
     elif request.source.tokenizer is not None:
@@ -144,22 +125,7 @@ def _places(request: GrowthRequest, storage: Storage) -> dict[str, _Place]:
     operator = request.method.options.get("operator")
     if isinstance(operator, str):
         given.append(("operator", "source", "/method/operator", operator))
-    places = {}
-    for name, kind, field, text in given:
-        with _blaming(field):
-            places[name] = _Place(kind, field, storage.canonical(Uri.parse(text)))
-    return places
-
-
-def _check_allowed(places: Iterable[_Place], storage: Storage, caller: Caller) -> None:
-    for place in places:
-        allowed = caller.allowed(place.kind)
-        if allowed is not None and not any(place.uri.is_within(storage.canonical(prefix)) for prefix in allowed):
-            raise PrefixNotAllowed(
-                f"{place.field} lies outside of the prefixes that {caller.name!r} may use there.",
-                field=place.field,
-                hint=f"Allowed: {', '.join(map(str, allowed)) or 'none'}.",
-            )
+    return places_of(given, storage)
 
 
 def _check_data_given(method: Method, request: GrowthRequest) -> None:
@@ -172,7 +138,7 @@ def _check_data_given(method: Method, request: GrowthRequest) -> None:
         )
 
 
-def _source(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -> SourceCheckpoint:
+def _source(places: dict[str, Place], storage: Storage, request: GrowthRequest) -> SourceCheckpoint:
     """The source as it is, or as it will be once the job has trained it."""
     if not isinstance(request.source, Untrained):
         return _read_source(storage, places["source"])
@@ -183,62 +149,37 @@ def _source(places: dict[str, _Place], storage: Storage, request: GrowthRequest)
     return source
 
 
-def _read_source(storage: Storage, place: _Place) -> SourceCheckpoint:
-    with _blaming(place.field):
+def _read_source(storage: Storage, place: Place) -> SourceCheckpoint:
+    with blaming(place.field):
         try:
-            if not _anything_at(storage, place.uri):
+            if not anything_at(storage, place.uri):
                 raise SourceNotFound(f"There is nothing at {place.uri}; give the folder of a checkpoint.")
             return read_source(Folder(storage, place.uri))
         except NotFound as error:
             raise SourceNotFound(str(error)) from error
 
 
-def _read_state(storage: Storage, place: _Place) -> dict[str, TensorInfo]:
-    with _blaming(place.field):
-        if not _anything_at(storage, place.uri):
+def _read_state(storage: Storage, place: Place) -> dict[str, TensorInfo]:
+    with blaming(place.field):
+        if not anything_at(storage, place.uri):
             raise InvalidOptimizerState(f"There is nothing at {place.uri}; give a file or folder with AdamW's state.")
         return read_state(*file_or_folder(storage, place.uri, FILE_ENDING))
 
 
-def _check_inputs_exist(places: dict[str, _Place], storage: Storage) -> None:
-    if (data := places.get("data")) is not None:
-        with _blaming(data.field):
-            if not _anything_at(storage, data.uri):
-                raise InvalidData(f"There is no data at {data.uri}; upload it first.", field=data.field)
-    if (tokenizer := places.get("tokenizer")) is not None:
-        with _blaming(tokenizer.field):
-            if not _anything_at(storage, tokenizer.uri):
-                raise InvalidData(
-                    f"There is nothing at {tokenizer.uri}; give a tokenizer's folder.", field=tokenizer.field
-                )
+def _check_inputs_exist(places: dict[str, Place], storage: Storage) -> None:
+    check_data_exists(places, storage)
     if (operator := places.get("operator")) is not None:
-        with _blaming(operator.field):
+        with blaming(operator.field):
             if not storage.exists(operator.uri):
                 raise InvalidOperator(f"There is no operator file at {operator.uri}; give the URI of a fitted one.")
 
 
-def _check_output_free(places: dict[str, _Place], storage: Storage) -> None:
+def _check_output_free(places: dict[str, Place], storage: Storage) -> None:
     output = places["output"]
     for name in ("source", "tokenizer", "optimizer", "data", "operator"):
         read = places.get(name)
         if read is not None and (output.uri.is_within(read.uri) or read.uri.is_within(output.uri)):
             raise OutputOverlaps(f"The output {output.uri} and {read.field} {read.uri} overlap; write elsewhere.")
-    with _blaming(output.field):
-        if _anything_at(storage, output.uri):
+    with blaming(output.field):
+        if anything_at(storage, output.uri):
             raise OutputExists(f"There is something at {output.uri} already; choose an empty prefix, or empty it.")
-
-
-def _anything_at(storage: Storage, uri: Uri) -> bool:
-    """Whether there is an object of this name, or any below it."""
-    return next(iter(storage.list(uri)), None) is not None or (bool(uri.key) and storage.exists(uri))
-
-
-@contextmanager
-def _blaming(field: str) -> Iterator[None]:
-    """Names the field of the request whose URI a store refused."""
-    try:
-        yield
-    except Unavailable as error:
-        raise StorageSilent(error, field) from error
-    except StorageError as error:
-        raise StorageRefused(error, field) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from jobs.schema import Status
+from jobs.schema import Job, Status
 from service.app import create_app
 from service.settings import ServiceSettings
 from storage import Uri
@@ -43,24 +43,26 @@ def test_one_trace_from_request_to_stage(valkey: RedisServer, tmp_path: Path, mo
                 }
                 headers = {"traceparent": f"00-{TRACE_ID}-{CLIENT_SPAN}-01", "X-Request-ID": "ci-17"}
                 job_id = client.post("/grow", json=body, headers=headers).json()["id"]
-                running.wait_for(running.store.get(job_id), Status.SUCCEEDED)
+                job = running.store.get(job_id)
+                assert isinstance(job, Job)
+                running.wait_for(job, Status.SUCCEEDED)
             traces.close()
             # The worker sends its own span when the task is over, which is after the job is.
             wait_until(lambda: bool(receiver.named("attempt")))
 
         (request,) = receiver.named("POST /grow")
         (attempt,) = receiver.named("attempt")
-        (job,) = receiver.named("job")
-        stages = [span for span in receiver.spans if span.parent_id == job.span_id]
-        ours = [request, attempt, job, *stages]
+        (work,) = receiver.named("job")
+        stages = [span for span in receiver.spans if span.parent_id == work.span_id]
+        ours = [request, attempt, work, *stages]
         assert {span.trace_id for span in ours} == {TRACE_ID}
-        assert (request.parent_id, attempt.parent_id, job.parent_id) == (
+        assert (request.parent_id, attempt.parent_id, work.parent_id) == (
             CLIENT_SPAN,
             request.span_id,
             attempt.span_id,
         )
         assert [span.name for span in stages] == ["planning", "expanding", "verifying", "committing"]
-        assert (request.service, attempt.service, job.service) == (
+        assert (request.service, attempt.service, work.service) == (
             "model-growth-service",
             "model-growth-worker",
             "model-growth-worker",

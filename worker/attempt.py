@@ -6,6 +6,7 @@
 | a failure                               | nothing                    | `failed`                                 |
 | a failure that may pass                 | nothing                    | `queued`; `failed` at the last attempt   |
 | the child's end without a word          | nothing                    | `queued`; the next claim counts attempts |
+| a trial's loss, worse than others'      | nothing                    | `succeeded`, as pruned                   |
 | a wish to cancel                        | nothing                    | `cancelled`                              |
 | a wish that the worker (or child) leave | for the next attempt       | `queued`, and the attempt not counted    |
 | the loss of the lease                   | for the next attempt       | not ours any more                        |
@@ -27,16 +28,31 @@ import structlog
 from pydantic import JsonValue
 
 from jobs.errors import JobNotFound, LeaseLost, NotClaimable, StoreUnavailable
-from jobs.schema import EventKind, Failure, Result
+from jobs.schema import EventKind, Failure, FitPoint, Job, Result
+from jobs.searches import Searches
 from jobs.store import Claim, JobStore
+from jobs.tuning import TrialJob, TrialResult
 from storage import Storage, StorageError, Uri
 from telemetry.logs import working_on
 from telemetry.traces import OFF, About, Traces
 from worker.conditions import Conditions
 from worker.lease import Lease
-from worker.messages import Failed, Fitted, MayCommit, Measured, Pretrained, Progressed, Succeeded, Used, Work
+from worker.messages import (
+    AnyWork,
+    Failed,
+    Fitted,
+    MayCommit,
+    Measured,
+    Pretrained,
+    Progressed,
+    Succeeded,
+    TrialWork,
+    Used,
+    Work,
+)
 from worker.output import Output
 from worker.process import Child, Exited
+from worker.pruning import Pruning
 from worker.remains import remove_remains
 from worker.settings import WorkerSettings
 from worker.spare import Spare
@@ -54,6 +70,7 @@ class Stop(Enum):
 
     LOST = "lost"
     CANCELLED = "cancelled"
+    PRUNED = "pruned"
     LEAVING = "leaving"
 
 
@@ -74,7 +91,7 @@ class Site:
     traces: Traces = OFF
 
 
-def work_on(job_id: str, site: Site) -> None:
+def attempt(job_id: str, site: Site, searches: Searches) -> None:
     """Claims the job and works on it until the attempt has ended; clears up behind it where it has ended before."""
     with working_on(job_id=job_id):
         try:
@@ -84,8 +101,9 @@ def work_on(job_id: str, site: Site) -> None:
             with suppress(JobNotFound):
                 remove_remains(site.store.get(job_id), site.store, site.storage, site.settings)
             return
+        pruning = Pruning(claim.job, site.store, searches) if isinstance(claim.job, TrialJob) else None
         with working_on(attempt=claim.attempt, request_id=claim.job.request_id):
-            Attempt(claim, site).run()
+            Attempt(claim, site, pruning).run()
 
 
 def _name(ending: Ending) -> str:
@@ -95,20 +113,23 @@ def _name(ending: Ending) -> str:
 class Attempt:
     """The attempt that `claim` is for."""
 
-    def __init__(self, claim: Claim, site: Site) -> None:
+    def __init__(self, claim: Claim, site: Site, pruning: Pruning | None) -> None:
         self._claim = claim
         self._job = claim.job
         self._number = claim.attempt
         self._site = site
         self._settings, self._store, self._leaving = site.settings, site.store, site.leaving
-        self._output = Output(site.storage, Uri.parse(claim.job.request.output), claim.job.id)
+        self._pruning = pruning
+        # A trial leaves nothing but its losses.
+        growth = claim.job if isinstance(claim.job, Job) else None
+        self._output = Output(site.storage, Uri.parse(growth.request.output), growth.id) if growth else None
         self._lease = Lease(self._store, claim.job.id, claim.attempt, self._settings.lease_renew_seconds)
         self._conditional = True
-        self._tracking = Tracking(claim.job, claim.attempt, self._warn)
+        self._tracking = Tracking(growth, claim.attempt, self._warn)
 
     def run(self) -> None:
         """Returns when the record tells how the attempt ended, or belongs to another one."""
-        log.info("The attempt begins", output=str(self._output.uri))
+        log.info("The attempt begins", output=str(self._output.uri) if self._output else None)
         about: About = {"job_id": self._job.id, "attempt": self._number, "request_id": self._job.request_id}
         parent = self._claim.traceparent
         with self._site.traces.span("attempt", about, parent=parent, kind="consumer") as span, self._lease:
@@ -125,6 +146,8 @@ class Attempt:
                 self._tracking.close()
 
     def _work(self, traceparent: str | None) -> Ending:
+        if isinstance(self._job, TrialJob) and self._job.pruned:
+            return Stop.PRUNED
         child = self._site.spare.take()
         grace_seconds = 0.0
         try:
@@ -138,8 +161,17 @@ class Attempt:
         finally:
             child.stop(grace_seconds)
 
-    def _told(self, traceparent: str | None) -> Work:
+    def _told(self, traceparent: str | None) -> AnyWork:
         output, job = self._output, self._job
+        if isinstance(job, TrialJob):
+            return TrialWork(
+                job_id=job.id,
+                attempt=self._number,
+                request=job.request,
+                request_id=job.request_id,
+                traceparent=traceparent,
+            )
+        assert output is not None
         self._conditional = self._site.conditions.held(output.store, output.uri, output.probe_stem(self._number))
         return Work(
             job_id=job.id,
@@ -162,9 +194,18 @@ class Attempt:
                     return message
                 case MayCommit():
                     self._let_commit(child)
+                case Pretrained(point=point) if self._pruning is not None and point.held_out_loss is not None:
+                    if self._report(self._pruning, point):
+                        return Stop.PRUNED
                 case Progressed() | Pretrained() | Measured() | Fitted() | Used():
                     self._relay(message)
         return stop
+
+    def _report(self, pruning: Pruning, point: FitPoint) -> bool:
+        """Puts a trial's loss on record; whether it is to end early because of it."""
+        pruned, entries = self._insist(lambda: pruning.judged(point))
+        self._insist(lambda: self._store.report(self._job.id, self._number, point, pruned=pruned, entries=entries))
+        return pruned
 
     def _stop(self) -> Stop | None:
         if self._lease.lost:
@@ -211,6 +252,9 @@ class Attempt:
                 self._try_again_later(ending.failure)
             case Failed():
                 self._end(ending.failure)
+            case Stop.PRUNED:
+                assert self._pruning is not None
+                self._finish(self._insist(self._pruning.result))
             case Stop.CANCELLED:
                 self._end(None)
             case Stop.LEAVING | Exited(stopped=True):
@@ -223,8 +267,9 @@ class Attempt:
         self._remove_output()
         self._finish(failure)
 
-    def _finish(self, outcome: Result | Failure | None) -> None:
-        self._tracking.end(outcome)
+    def _finish(self, outcome: Result | TrialResult | Failure | None) -> None:
+        if not isinstance(outcome, TrialResult):
+            self._tracking.end(outcome)
         job = self._insist(lambda: self._store.finish(self._job.id, self._number, outcome))
         log.info("The job has ended", status=job.status, error=job.error and job.error.detail)
         remove_remains(job, self._store, self._site.storage, self._settings)
@@ -250,6 +295,8 @@ class Attempt:
             self._store.append_event(self._job.id, self._number, EventKind.LOG, data)
 
     def _remove_output(self) -> None:
+        if self._output is None:
+            return
         # A store that does not answer must not keep a job from its end.
         try:
             self._output.remove_attempts(self._number)

@@ -18,11 +18,15 @@ from typing import BinaryIO, NoReturn
 
 from pydantic import BaseModel
 
-from jobs.schema import Candidate, FitPoint, Stage
+from jobs.schema import Candidate, FitPoint, Result, Stage
+from jobs.tuning import TrialResult
+from storage import Storage
 from telemetry.logs import configure_logs, working_on
 from telemetry.traces import About, Traces, open_traces
 from worker.messages import (
     STOPPED_EXIT_CODE,
+    WORK,
+    AnyWork,
     Failed,
     Fitted,
     Go,
@@ -31,7 +35,7 @@ from worker.messages import (
     Pretrained,
     Progressed,
     Succeeded,
-    Work,
+    TrialWork,
 )
 from worker.meter import Meter, Steps
 from worker.origins import die_with_parent, take_standard_output
@@ -133,7 +137,7 @@ def main() -> None:
     _get_ready()
     if not (line := sys.stdin.buffer.readline()):
         return
-    work = Work.model_validate_json(line)
+    work = WORK.validate_json(line)
     worker = Worker(told)
     signal.signal(signal.SIGTERM, worker.end)
     about: About = {"job_id": work.job_id, "attempt": work.attempt, "request_id": work.request_id}
@@ -156,14 +160,25 @@ def _get_ready() -> None:
         import worker.verifying  # noqa: F401
 
 
-def _ending(work: Work, settings: WorkerSettings, worker: Worker, traces: Traces) -> Succeeded | Failed:
+def _ending(work: AnyWork, settings: WorkerSettings, worker: Worker, traces: Traces) -> Succeeded | Failed:
     from worker.failures import concluded
-    from worker.run import run_job
 
     storage = open_storage(settings)
     with Meter(worker.steps, storage.traffic, worker.tell):
-        outcome = concluded(lambda: run_job(work, storage, settings, worker, traces))
+        outcome = concluded(lambda: _result(work, storage, settings, worker, traces))
     return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
+
+
+def _result(
+    work: AnyWork, storage: Storage, settings: WorkerSettings, worker: Worker, traces: Traces
+) -> Result | TrialResult:
+    if isinstance(work, TrialWork):
+        from worker.trial import run_trial
+
+        return run_trial(work, storage, settings, worker, traces)
+    from worker.run import run_job
+
+    return run_job(work, storage, settings, worker, traces)
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:

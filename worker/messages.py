@@ -1,7 +1,8 @@
 """What the worker and the child that does its work say to each other: one JSON object a line.
 
-The child's standard input takes a `Work` and, later, one `Go` for each commit it asks for; its end means that the
-worker is gone. On its standard output the child tells how it gets on and, as its last word, how it ended.
+The child's standard input takes a `Work` or a `TrialWork` and, later, one `Go` for each commit it asks for; its end
+means that the worker is gone. On its standard output the child tells how it gets on and, as its last word, how it
+ended.
 """
 
 import sys
@@ -11,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from jobs.schema import Candidate, Failure, FitPoint, FitReport, GrowthRequest, Plan, Result, Stage
+from jobs.tuning import TrialRequest, TrialResult
 
 STOPPED_EXIT_CODE = 143
 """Of a child that ended because of SIGTERM."""
@@ -30,8 +32,9 @@ class Go(BaseModel):
 
 
 class Work(BaseModel):
-    """One attempt at a job."""
+    """One attempt at a growth."""
 
+    kind: Literal["grow"] = "grow"
     job_id: str
     attempt: int
     request: GrowthRequest
@@ -46,6 +49,19 @@ class Work(BaseModel):
     """The attempt that the record has granted the commit, if any."""
     request_id: str | None = None
     """Of the request that submitted the job."""
+    traceparent: str | None = None
+    """Of the attempt, where it is traced."""
+
+
+class TrialWork(BaseModel):
+    """One attempt at a trial."""
+
+    kind: Literal["trial"] = "trial"
+    job_id: str
+    attempt: int
+    request: TrialRequest
+    request_id: str | None = None
+    """Of the request that submitted the search."""
     traceparent: str | None = None
     """Of the attempt, where it is traced."""
 
@@ -99,7 +115,7 @@ class MayCommit(BaseModel):
 
 class Succeeded(BaseModel):
     kind: Literal["succeeded"] = "succeeded"
-    result: Result
+    result: Result | TrialResult
 
 
 class Failed(BaseModel):
@@ -113,5 +129,7 @@ Message = Annotated[
     Progressed | Pretrained | Measured | Fitted | Used | MayCommit | Succeeded | Failed, Field(discriminator="kind")
 ]
 FitMessage = Annotated[Fitted | FitEnded | Failed, Field(discriminator="kind")]
+AnyWork = Annotated[Work | TrialWork, Field(discriminator="kind")]
 FIT_MESSAGE: TypeAdapter[FitMessage] = TypeAdapter(FitMessage)
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+WORK: TypeAdapter[AnyWork] = TypeAdapter(AnyWork)

@@ -95,6 +95,25 @@ class Pretraining:
 
         Raises TrainingDiverged, StorageError, and what `on_point` raises to stop.
         """
+        self._write(ready.module, self._trained(ready, on_point, checkpoint_seconds, leaving))
+
+    def measured(
+        self,
+        ready: Ready,
+        on_point: Callable[[FitPoint], None],
+        checkpoint_seconds: float,
+        leaving: Callable[[], bool],
+    ) -> list[FitPoint]:
+        """The held-out losses of the same training, which leaves nothing but where it stands. Raises as `train`."""
+        return [_told(point) for point in self._trained(ready, on_point, checkpoint_seconds, leaving)]
+
+    def _trained(
+        self,
+        ready: Ready,
+        on_point: Callable[[FitPoint], None],
+        checkpoint_seconds: float,
+        leaving: Callable[[], bool],
+    ) -> list[Point]:
         asked = self._source.pretrain
         options = TrainingOptions(**asked.model_dump(exclude={"batch_size"}))
         training = Training(
@@ -107,7 +126,7 @@ class Pretraining:
             exit_if(leaving())
 
         training.run(lambda point: on_point(_checked(point)), save, checkpoint_seconds, leaving)
-        self._write(ready.module, training.curve)
+        return training.curve
 
     @cached_property
     def _planned(self) -> SourceCheckpoint:

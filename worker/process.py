@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 
-from worker.messages import MESSAGE, STOPPED_EXIT_CODE, Go, Message, Work
+from worker.messages import MESSAGE, STOPPED_EXIT_CODE, AnyWork, Go, Message
 
 STANDARD_ERROR = 2
 # glibc gives each thread an arena, and what one has freed no other uses: blocks of rows would add up to gigabytes.
@@ -53,7 +53,7 @@ class Child:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def begin(self, work: Work) -> None:
+    def begin(self, work: AnyWork) -> None:
         """Hands over the one job that this process does."""
         self._tell(work.model_dump_json().encode() + b"\n")
 

@@ -10,6 +10,7 @@ import structlog
 from jobs.errors import StoreUnavailable
 from jobs.schema import Job, Status
 from jobs.store import JobStore
+from jobs.tuning import AnyJob
 from storage import ObjectStore, StorageError, Uri
 from worker.fit_state import forget, state_folder
 from worker.output import Output
@@ -18,17 +19,22 @@ from worker.settings import WorkerSettings
 log = structlog.get_logger()
 
 
-def remove_remains(job: Job, store: JobStore, storage: ObjectStore, settings: WorkerSettings) -> None:
+def remove_remains(job: AnyJob, store: JobStore, storage: ObjectStore, settings: WorkerSettings) -> None:
     """Clears up behind the job, if it has ended; where that fails, another message will come for it."""
     if not job.status.terminal or not job.attempt:
         return
-    output = Output(storage, Uri.parse(job.request.output), job.id)
     try:
-        if job.status is not Status.SUCCEEDED:
-            output.remove()
-        elif job.attempt > 1:
-            output.tidy(job.attempt)
+        if isinstance(job, Job):
+            _remove_from_output(job, storage)
         forget(storage, state_folder(settings.state_uri, job.id))
         store.cleared(job.id)
     except (StorageError, StoreUnavailable) as error:
         log.warning("Not all that the job left could be removed", reason=str(error))
+
+
+def _remove_from_output(job: Job, storage: ObjectStore) -> None:
+    output = Output(storage, Uri.parse(job.request.output), job.id)
+    if job.status is not Status.SUCCEEDED:
+        output.remove()
+    elif job.attempt > 1:
+        output.tidy(job.attempt)

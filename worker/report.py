@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from jobs.schema import Candidate, FitPoint, Stage
-from telemetry.traces import Traces
+from telemetry.traces import OFF, Traces
 
 
 class Report(Protocol):
@@ -33,7 +33,7 @@ class Report(Protocol):
 class Stages:
     """Tells each stage as it begins, and measures and traces it."""
 
-    def __init__(self, report: Report, traces: Traces) -> None:
+    def __init__(self, report: Report, traces: Traces = OFF) -> None:
         self._report = report
         self._traces = traces
         self.seconds: dict[str, float] = {}

@@ -10,19 +10,21 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 
 from billiard import active_children
-from celery import shared_task
+from celery import current_app, shared_task
 from celery.exceptions import Reject
 from celery.signals import celeryd_after_setup, setup_logging, worker_process_init, worker_shutting_down
 
-from jobs.queue import TASK_NAME
+from jobs.queue import TASK_NAME, enqueue
 from jobs.store import JobStore
 from storage import Uri
 from telemetry.logs import configure_logs
 from telemetry.traces import open_traces
-from worker.attempt import Site, work_on
+from worker.attempt import Site
 from worker.conditions import Conditions
+from worker.dispatch import work_on
 from worker.settings import WorkerSettings, open_storage
 from worker.spare import Spare
 
@@ -37,12 +39,13 @@ conditions = Conditions()
 
 @shared_task(name=TASK_NAME)  # type: ignore[untyped-decorator]
 def run_job(job_id: str) -> None:
-    """One attempt at the job; whatever comes of it is in the job's record."""
+    """One attempt at the job, or one step of a search; whatever comes of it is in the job's record."""
     if leaving.is_set():
         raise Reject("the worker is leaving", requeue=True)
     settings = WorkerSettings()
     with _heeding_sigterm(), closing(open_traces("worker")) as traces, closing(JobStore(settings)) as store:
-        work_on(job_id, Site(settings, store, open_storage(settings), leaving, spare, conditions, traces))
+        site = Site(settings, store, open_storage(settings), leaving, spare, conditions, traces)
+        work_on(job_id, site, partial(enqueue, current_app, store))
     if not leaving.is_set():
         spare.prepare()
 

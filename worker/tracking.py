@@ -44,14 +44,16 @@ log = structlog.get_logger(__name__)
 class Tracking:
     """What an attempt tells of itself; every method returns at once but `flush`."""
 
-    def __init__(self, job: Job, attempt: int, warn: Callable[[str], None]) -> None:
-        self._job = job
+    def __init__(self, job: Job | None, attempt: int, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._steps: queue.SimpleQueue[Step | None] | None = None
         self._sent: dict[Curve, set[int]] = {"fit": set(), "pretraining": set()}
-        if os.environ.get(ADDRESS):
+        # A trial of a search is no run of its own.
+        if job is not None and os.environ.get(ADDRESS):
             self._steps = queue.SimpleQueue()
-            self._thread = threading.Thread(target=self._run, args=(attempt, self._steps), name="mlflow", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, args=(job, attempt, self._steps), name="mlflow", daemon=True
+            )
             self._thread.start()
 
     def point(self, curve: Curve, point: FitPoint) -> None:
@@ -93,9 +95,9 @@ class Tracking:
                 if point.step not in self._sent[curve]:
                     self.point(curve, point)
 
-    def _run(self, attempt: int, steps: "queue.SimpleQueue[Step | None]") -> None:
+    def _run(self, job: Job, attempt: int, steps: "queue.SimpleQueue[Step | None]") -> None:
         try:
-            run = _Run(self._job, attempt)
+            run = _Run(job, attempt)
             while (step := steps.get()) is not None:
                 step(run)
                 if steps.empty() or run.full:

@@ -47,7 +47,8 @@ LLAMA_SMALL = replace(
     LLAMA,
     source={"hidden_size": 32, "intermediate_size": 88, "num_hidden_layers": 4, "num_attention_heads": 2},
     target={"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 8, "num_attention_heads": 4},
-    source_steps=1600,
+    length=32,
+    source_steps=600,
 )
 """With a source that stays above scratch when annealed."""
 
@@ -56,7 +57,7 @@ GPT2 = Recipe(
     config={
         "model_type": "gpt2",
         "vocab_size": 256,
-        "n_positions": 128,
+        "n_positions": 32,
         "resid_pdrop": 0.0,
         "embd_pdrop": 0.0,
         "attn_pdrop": 0.0,
@@ -65,7 +66,7 @@ GPT2 = Recipe(
     },
     source={"n_embd": 32, "n_inner": 128, "n_layer": 4, "n_head": 2},
     target={"n_embd": 64, "n_inner": 256, "n_layer": 6, "n_head": 4},
-    length=128,
+    length=32,
     batch_size=16,
     source_steps=800,
     source_rate=4e-3,
@@ -76,7 +77,7 @@ BERT = Recipe(
     config={
         "model_type": "bert",
         "vocab_size": MASK_ID + 1,
-        "max_position_embeddings": 32,
+        "max_position_embeddings": 16,
         "type_vocab_size": 1,
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
@@ -84,9 +85,9 @@ BERT = Recipe(
     },
     source={"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2},
     target={"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4},
-    length=32,
+    length=16,
     batch_size=64,
-    source_steps=1600,
+    source_steps=800,
     source_rate=2e-3,
 )
 
@@ -102,7 +103,7 @@ VIT = Recipe(
     source={"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2},
     target={"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4},
     length=17,
-    batch_size=64,
+    batch_size=32,
     source_steps=600,
     source_rate=2e-3,
     source_warmup=50,

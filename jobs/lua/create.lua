@@ -1,7 +1,7 @@
 -- Idempotency key, output, record, indexes and outbox in one step, or none of it.
 -- KEYS[12...]: the idempotency key; record and events of the job to try again, where there is one.
 -- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, the id of the job to try
--- again or '', output, the record's pairs.
+-- again or '', output or '', the record's pairs.
 local IDEMPOTENCY, FORMER, FORMER_EVENTS = KEYS[12], KEYS[13], KEYS[14]
 local fingerprint, remember_seconds, publish_seconds, former, output = unpack(ARGV, 2, 6)
 
@@ -41,14 +41,17 @@ if FORMER then
   end
 end
 
-local reserved = overlapping(output)
-if reserved then
-  return {'reserved', string.match(reserved, '^(.*) (.*)$')}
+if output ~= '' then
+  local reserved = overlapping(output)
+  if reserved then
+    return {'reserved', string.match(reserved, '^(.*) (.*)$')}
+  end
+  redis.call('HSET', RECORD, 'output', output)
+  redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
 end
 
-redis.call('HSET', RECORD, 'output', output, unpack(ARGV, 7))
+redis.call('HSET', RECORD, unpack(ARGV, 7))
 redis.call('SET', IDEMPOTENCY, fingerprint .. ' ' .. ID, 'EX', remember_seconds)
-redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
 for _, index in ipairs(indexes()) do
   redis.call('ZADD', index, 0, ID)
 end

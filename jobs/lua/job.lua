@@ -1,7 +1,6 @@
 -- Prepended to every script about one job. KEYS and ARGV[1] are what Keys.of_job in keys.py lists.
-local RECORD, EVENTS, CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE, COUNTERS = unpack(KEYS, 1, 11)
+local CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE, COUNTERS = unpack(KEYS, 3, 11)
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
-local ID = ARGV[1]
 local EVENTS_KEPT = 10000
 -- Upper ends of the buckets of durations, in seconds; the same as BOUNDS in counters.py.
 local BOUNDS = {1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400}
@@ -9,6 +8,20 @@ local BOUNDS = {1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400}
 local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
 local LATEST_WEIGHS = 0.2
 local CLEARING_SECONDS = 30
+-- How long whoever ended a trial has to step its search, before that takes a message.
+local STEP_SECONDS = 2
+
+-- The key of one kind that belongs to a job.
+local function key_of(kind, id)
+  return string.sub(KEYS[1], 1, -(#ARGV[1] + 5)) .. kind .. ':' .. id
+end
+
+-- The job that all below is about: the script's own, or for a while one that belongs to it.
+local ID, RECORD, EVENTS
+local function turn_to(id)
+  ID, RECORD, EVENTS = id, key_of('job', id), key_of('events', id)
+end
+turn_to(ARGV[1])
 
 local function field(name)
   return redis.call('HGET', RECORD, name)
@@ -39,6 +52,18 @@ local function change(fields, kind, data)
   end
   redis.call('HINCRBY', RECORD, 'version', 1)
   tell(kind, data)
+end
+
+-- What happens to a trial is to be seen in its search too.
+local function tell_search(data)
+  local trial, search = ID, field('search')
+  if not search then
+    return
+  end
+  data.job_id, data.number = trial, tonumber(field('number'))
+  turn_to(search)
+  change({}, 'trial', data)
+  turn_to(trial)
 end
 
 -- Counters are what counters.py reads: written with the change that they count, so that neither is there alone.
@@ -101,8 +126,13 @@ end
 -- What attempts left goes with one more message to a worker, unless whoever ends the job has cleared up by then.
 local function enter_end(time, remains_at)
   redis.call('HSET', RECORD, 'finished_at', whole(time))
-  redis.call('ZADD', ENDED, whole(time), ID)
-  redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
+  if field('output') then
+    redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
+  end
+  if not field('search') then -- a trial is kept as long as its search
+    redis.call('ZADD', ENDED, whole(time), ID)
+  end
+  redis.call('DEL', key_of('journal', ID))
   if tonumber(field('attempt')) > 0 then
     redis.call('HSET', RECORD, 'remains', '1')
     redis.call('ZADD', OUTBOX, whole(remains_at or time + CLEARING_SECONDS * 1000000), ID)
@@ -110,9 +140,26 @@ local function enter_end(time, remains_at)
 end
 enter.succeeded, enter.failed, enter.cancelled = enter_end, enter_end, enter_end
 
+local move
+
+-- A search that was asked to stop ends with the last of its trials; any other one has to be stepped.
+local function leave_search(trial, search)
+  turn_to(search)
+  local live = redis.call('HINCRBY', RECORD, 'live', -1)
+  if field('status') == 'running' then
+    if field('cancel_requested') ~= '1' then
+      redis.call('HINCRBY', RECORD, 'news', 1)
+      redis.call('ZADD', OUTBOX, whole(now() + STEP_SECONDS * 1000000), ID)
+    elseif live == 0 then
+      move('cancelled', {})
+    end
+  end
+  turn_to(trial)
+end
+
 -- The only way from one status to another: keeps record, indexes and events in step.
-local function move(to, event, publish_at)
-  local from = field('status')
+function move(to, event, publish_at)
+  local from, search = field('status'), field('search')
   for _, index in ipairs(indexes()) do
     if from then
       redis.call('ZREM', index .. ':' .. from, ID)
@@ -122,12 +169,17 @@ local function move(to, event, publish_at)
   for _, key in ipairs({OUTBOX, PUBLISHED, WAITING, LEASES}) do
     redis.call('ZREM', key, ID)
   end
-  if TERMINAL[to] then
+  -- Of a search and its trials, the search.
+  if TERMINAL[to] and not field('search') then
     count('ended|' .. to)
   end
   enter[to](now(), publish_at)
   event.status = to
   change({status = to}, 'status', event)
+  tell_search({status = to})
+  if search and TERMINAL[to] then
+    leave_search(ID, search)
+  end
 end
 
 -- The token decides: an attempt whose lease ended still holds the job until somebody else takes it.
@@ -159,6 +211,23 @@ end
 -- Cancelled while no worker holds it.
 local function cancel_unheld(event)
   move('cancelled', event, now())
+end
+
+local function request_cancel()
+  local status = field('status')
+  if status == 'queued' then
+    cancel_unheld({})
+  elseif status == 'running' and field('cancel_requested') ~= '1' then
+    change({cancel_requested = '1'}, 'status', {status = 'running', cancel_requested = true})
+  end
+end
+
+local function cancel_trials(search)
+  for _, trial in ipairs(redis.call('ZRANGE', key_of('trials', search), 0, -1)) do
+    turn_to(trial)
+    request_cancel()
+  end
+  turn_to(search)
 end
 
 local function give_up_attempt(reason)

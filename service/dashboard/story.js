@@ -18,7 +18,8 @@ export class Story {
     }
     if (kind === "status") this.#moved(event);
     if (kind === "stage") this.attempt(event.attempt).stages.push({ stage: data.stage, at: event.at });
-    if (kind !== "progress") this.listed.push(event);
+    // Of a trial its measurements are points of its curve, and only its ends and beginnings are news.
+    if (kind !== "progress" && !(kind === "trial" && "step" in data)) this.listed.push(event);
   }
 
   /** The attempt of this number, made where it is not known yet. */

@@ -7,7 +7,7 @@ from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
 from jobs.origin import Origin
-from jobs.schema import GrowthRequest, Job, Plan
+from jobs.schema import GrowthRequest, Job, JobState, Plan
 from service.auth import CurrentCaller, ProtectedRoute
 from service.parts import SharedParts
 from service.problems import declared
@@ -57,7 +57,7 @@ def origin(request: Request) -> Origin:
     return Origin(request.state.request_id, request.state.traceparent)
 
 
-def tell_where(job: Job, replayed: bool, request: Request, response: Response) -> None:
+def tell_where(job: JobState, replayed: bool, request: Request, response: Response) -> None:
     """Sets the headers of an answer that a job was accepted with."""
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{job.id}"
     if replayed:

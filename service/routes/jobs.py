@@ -11,10 +11,13 @@ from fastapi.sse import EventSourceResponse
 from pydantic import AwareDatetime, BeforeValidator, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from jobs.errors import JobNotFound
+from jobs.errors import JobNotFound, NotRetryable
+from jobs.keys import Kind
 from jobs.listing import Filter
+from jobs.origin import Origin
 from jobs.record import EVENT_ID, JOB_ID
-from jobs.schema import MAX_LABELS, EventPage, Job, JobPage, OperatorPicture, Status
+from jobs.schema import MAX_LABELS, EventPage, Job, OperatorPicture, Status
+from jobs.tuning import AnyJob, JobPage, TrialJob, TuneJob
 from service import event_stream
 from service.auth import Caller, CurrentCaller, ProtectedRoute
 from service.errors import ScopeRequired
@@ -24,6 +27,7 @@ from service.parts import Parts, SharedParts
 from service.problems import declared
 from service.routes.grow import ACCEPTED_HEADERS, origin, tell_where
 from service.submission import retry
+from service.tuning import retry_search
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=ProtectedRoute)
 
@@ -53,7 +57,7 @@ IfNoneMatch = Annotated[str | LeftOut, Header(alias="If-None-Match", description
 _ETAG: dict[str, Any] = {"ETag": {"description": "Of this state of the job.", "schema": {"type": "string"}}}
 
 
-def _owned(parts: Parts, caller: Caller, job_id: str) -> Job:
+def _owned(parts: Parts, caller: Caller, job_id: str) -> AnyJob:
     job = parts.store.get(job_id)
     if not caller.sees(job.owner):
         raise JobNotFound(job_id)
@@ -70,6 +74,9 @@ def list_jobs(
     caller: CurrentCaller,
     parts: SharedParts,
     status: Annotated[Status | LeftOut, Query()] = None,
+    kind: Annotated[
+        Kind | LeftOut, Query(description="Growths or searches; trials are told with their search.")
+    ] = None,
     method: Annotated[str | LeftOut, Query(max_length=40)] = None,
     label: Annotated[
         list[Annotated[str, StringConstraints(pattern=LABEL_PATTERN)]],
@@ -92,6 +99,7 @@ def list_jobs(
     where = Filter(
         owner=owner or caller.name,
         status=status,
+        kind=kind,
         method=method,
         labels=tuple(_pair(given) for given in label),
         created_from=created_from,
@@ -102,7 +110,7 @@ def list_jobs(
 
 @router.get(
     "/{job_id}",
-    response_model=Job,
+    response_model=AnyJob,
     responses={
         **declared(401, 403, 404, 422, 500, 503),
         200: {"headers": _ETAG},
@@ -123,7 +131,7 @@ async def read_job(
             description="Seconds to wait for a change, from the state in If-None-Match or else the present one.",
         ),
     ] = 0,
-) -> Job | Response:
+) -> AnyJob | Response:
     """One job; with `wait`, once it changes, ends, or time is up."""
     job = await asyncio.to_thread(_owned, parts, caller, job_id)
     if wait:
@@ -136,8 +144,8 @@ async def read_job(
 
 
 @router.post("/{job_id}/cancel", responses=declared(401, 403, 404, 422, 500, 503))
-def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> Job:
-    """End a queued job, ask a running one to stop, leave an ended one as it is."""
+def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> AnyJob:
+    """End a queued job, ask a running one to stop, leave an ended one as it is; a search together with its trials."""
     _owned(parts, caller, job_id)
     return parts.store.request_cancel(job_id)
 
@@ -150,11 +158,22 @@ def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> Job:
         202: {"description": "A new job is on record and will be run.", "headers": ACCEPTED_HEADERS},
     },
 )
-def retry_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts, request: Request, response: Response) -> Job:
+def retry_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts, request: Request, response: Response) -> AnyJob:
     """Try a failed or cancelled job again, as a new job with the same request; asked again, the same new job."""
-    job, replayed = retry(parts, caller, _owned(parts, caller, job_id), origin(request))
+    ended = _owned(parts, caller, job_id)
+    job, replayed = _again(parts, caller, ended, origin(request))
     tell_where(job, replayed, request, response)
     return job
+
+
+def _again(parts: Parts, caller: Caller, ended: AnyJob, origin: Origin) -> tuple[AnyJob, bool]:
+    match ended:
+        case Job():
+            return retry(parts, caller, ended, origin)
+        case TuneJob():
+            return retry_search(parts, caller, ended, origin)
+        case TrialJob():
+            raise NotRetryable(ended.id, "a trial of a search")
 
 
 @router.get("/{job_id}/operator", responses=declared(401, 403, 404, 422, 500, 503))

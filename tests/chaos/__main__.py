@@ -4,6 +4,7 @@
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -25,6 +26,9 @@ def main() -> int:
     parser.add_argument("--logs", type=Path, help="an empty folder that the logs stay in")
     parser.add_argument("--table", type=Path, nargs="+", help="reports to print a table of, instead of a run")
     told = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Also in the background of a shell: what was started has to be stopped.
+        signal.signal(number, signal.default_int_handler)
     if told.table:
         sys.stdout.write(markdown([Report.model_validate_json(path.read_text()) for path in told.table]))
         return 0

@@ -29,6 +29,7 @@ def violations(machines: Machines, store: JobStore, ledger: Ledger, asked: list[
     tensors: defaultdict[str, set[str]] = defaultdict(set)
     for job_id, wanted in by_id.items():
         job = store.get(job_id)
+        assert isinstance(job, Job)
         yield from (f"{job_id} ({wanted.key}): {found}" for found in _of_record(job, store, ledger))
         yield from (f"{job_id} ({wanted.key}): {found}" for found in _of_output(job, wanted, storage, tensors))
     yield from (

@@ -6,10 +6,10 @@ import pytest
 
 from tests.chaos.run import Run, chaos
 
-SMALL = Run(seed=20, jobs=9, faults=5, store="moto", workers=2, limit_seconds=200)
+SMALL = Run(seed=20, jobs=8, faults=4, store="moto", workers=2, limit_seconds=400)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_nothing_is_lost_and_nothing_twice(tmp_path: Path) -> None:
     found = chaos(SMALL, tmp_path)
     assert not found.violations

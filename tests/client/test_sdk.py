@@ -28,7 +28,8 @@ def test_plan_tells_the_sizes(client: GrowClient, body: Body) -> None:
 def test_submitted_job_is_read_back(client: GrowClient, body: Body) -> None:
     job = client.submit(body)
     assert job.status is Status.QUEUED
-    assert client.job(job.id).request.output == body["output"]
+    assert client.job(job.id).request == job.request
+    assert job.request.output == body["output"]
 
 
 def test_same_key_gives_the_same_job_and_no_key_a_conflict(client: GrowClient, body: Body) -> None:

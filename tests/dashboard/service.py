@@ -57,9 +57,17 @@ class Service:
     def submit(self, **fields: Any) -> dict[str, Any]:
         """The job of a growth in closed form, or with other `fields`."""
         body = {"source": f"{BUCKET}/{SOURCE}", "target": TARGET, "method": "hypercloning"} | fields
-        answer = self._http.post("/grow", json=body | {"output": fields.get("output") or self.output()})
+        return self.post("/grow", body | {"output": fields.get("output") or self.output()})
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What is accepted there."""
+        answer = self._http.post(path, json=body)
         assert answer.status_code == 202, answer.text
         return dict(answer.json())
+
+    def offers(self, path: str) -> bool:
+        """Whether the service has this path."""
+        return path in self._http.get("/openapi.json").raise_for_status().json()["paths"]
 
     def job(self, job_id: str, **query: str) -> dict[str, Any]:
         """The job as it is now."""

@@ -57,3 +57,4 @@ def test_a_key_is_asked_for_and_kept_out_of_addresses(locked: Records, visiting:
     expect(dialog).to_contain_text("Send an API key")
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Send an API key")
+    expect(dialog).to_be_hidden()

@@ -58,7 +58,9 @@ def submit(store: JobStore, wanted: GrowthRequest | None = None, owner: str = "a
 
 def running(store: JobStore) -> Job:
     """A job in its first attempt."""
-    return store.claim(submit(store).id, "worker-1").job
+    job = store.claim(submit(store).id, "worker-1").job
+    assert isinstance(job, Job)
+    return job
 
 
 def wait_until(reached: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -55,6 +55,13 @@ def test_no_file_names_another_place() -> None:
     assert "<script>" not in (FOLDER / "index.html").read_text()
 
 
+def test_all_modules_are_asked_for_at_once() -> None:
+    """Not one after the other, as each is found in the one before."""
+    asked = re.findall(r'"modulepreload" href="dashboard/(.*?)"', (FOLDER / "index.html").read_text())
+    modules = [name for name in FILES if name.endswith(".js") and not name.startswith("vendor/") and name != "app.js"]
+    assert asked == modules
+
+
 def test_vendored_code_comes_with_its_licence() -> None:
     for folder in (FOLDER / "vendor").iterdir():
         if folder.is_dir():

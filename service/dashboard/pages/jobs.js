@@ -11,6 +11,7 @@ import { words } from "../format.js";
 const PAGE_SIZE = 30;
 const BUSY_SECONDS = 1;
 const IDLE_SECONDS = 5;
+const KINDS = { grow: "Growths", tune: "Searches" };
 
 export async function showJobs({ content, query, signal, ready }) {
   const rows = new Map();
@@ -62,7 +63,8 @@ export async function showJobs({ content, query, signal, ready }) {
     } catch (error) {
       if (signal.aborted) return;
       fill(note, failure(error));
-      if (error.status === 403) return;
+      // Asking again would only open the dialog again.
+      if ([401, 403].includes(error.status)) return;
     }
     await pause(busy ? BUSY_SECONDS : IDLE_SECONDS, signal).catch(() => {});
   }
@@ -73,20 +75,23 @@ function heading() {
 }
 
 async function filters(query) {
-  const { methods } = await fixed("methods");
+  const [{ methods }, { paths }] = await Promise.all(["methods", "openapi.json"].map(fixed));
+  const kinds = (paths["/jobs"].get.parameters ?? []).some(({ name }) => name === "kind");
+  const kind = kinds ? choice("kind", "Kind", Object.keys(KINDS), query, (name) => KINDS[name]) : null;
   const status = choice("status", "Status", STATUSES, query, words);
   const method = choice("method", "Method", methods.map(({ name }) => name), query, (name) => name);
   const label = h("input", { id: "filter-label", name: "label", placeholder: "team=nlp", autocomplete: "off", value: query.getAll("label").join(", ") });
   const form = h(
     "form",
     { class: "filters", "aria-label": "Filters", role: "search" },
+    kind,
     status,
     method,
     h("div", { class: "field" }, h("label", { for: "filter-label" }, "Label"), label),
   );
   const apply = () => {
     const wanted = new URLSearchParams();
-    for (const name of ["status", "method"]) if (form.elements[name].value) wanted.set(name, form.elements[name].value);
+    for (const { name, value } of form.querySelectorAll("select")) if (value) wanted.set(name, value);
     for (const pair of label.value.split(",")) if (pair.trim()) wanted.append("label", pair.trim());
     location.hash = wanted.size ? `#/?${wanted}` : "#/";
   };

@@ -2,17 +2,15 @@
 
 import { h, write } from "../dom.js";
 import { figure, has } from "../format.js";
+import { axis, chart } from "./chart.js";
 import { section } from "./section.js";
-
-const HEIGHT = 260;
-const NARROWEST = 220;
 
 export function curve(title, kind, reportOf, signal) {
   const place = h("div", { class: "curve" });
   const summary = h("p", { class: "hint" });
   const { element } = section(title, summary, place);
   element.hidden = true;
-  let chart = null;
+  let drawing = null;
   let drawn = 0;
 
   const update = async (job, story) => {
@@ -21,8 +19,9 @@ export function curve(title, kind, reportOf, signal) {
     drawn = points.length;
     element.hidden = false;
     write(summary, summaryOf(points));
-    chart ??= lineChart(place, signal);
-    (await chart)(points);
+    drawing ??= chart(place, options, signal);
+    const column = (name) => points.map((point) => point[name] ?? null);
+    (await drawing)([column("step"), column("loss"), column("held_out_loss")]);
   };
   return { element, update };
 }
@@ -35,48 +34,16 @@ function summaryOf(points) {
   return `Held-out loss from ${figure(first.held_out_loss)} at step ${first.step} to ${figure(last.held_out_loss)} at step ${last.step}, in nats per token.`;
 }
 
-/** Resolves to a function that draws points; the chart follows the width and the colours of the page. */
-async function lineChart(place, signal) {
-  const { default: Plot } = await import("../vendor/uplot/uPlot.esm.js");
-  const scheme = matchMedia("(prefers-color-scheme: dark)");
-  let data = [[], [], []];
-  let plot = null;
-  const width = () => Math.max(place.clientWidth, NARROWEST);
-  const draw = () => {
-    plot?.destroy();
-    plot = new Plot(options(width()), data, place);
-  };
-  const sized = new ResizeObserver(() => plot && plot.width !== width() && plot.setSize({ width: width(), height: HEIGHT }));
-  sized.observe(place);
-  scheme.addEventListener("change", draw, { signal });
-  signal.addEventListener("abort", () => {
-    sized.disconnect();
-    plot?.destroy();
-  });
-  return (points) => {
-    const column = (name) => points.map((point) => (has(point[name]) ? point[name] : null));
-    data = [points.map((point) => point.step), column("loss"), column("held_out_loss")];
-    if (plot) plot.setData(data);
-    else draw();
-  };
-}
-
-function options(width) {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(name).trim();
-  const said = (_, value) => (has(value) ? figure(value) : "–");
-  const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+function options(colour) {
+  const value = (_plot, loss) => (has(loss) ? figure(loss) : "–");
+  const points = { show: true, size: 6, fill: colour("--surface") };
   return {
-    width,
-    height: HEIGHT,
     scales: { x: { time: false } },
-    legend: { live: true },
-    cursor: { y: false },
-    axes: [{ ...axis }, { ...axis, size: 56 }],
+    axes: [axis(colour), axis(colour, { size: 56 })],
     series: [
       { label: "Step" },
-      { label: "Batch", stroke: colour("--curve-2"), width: 1.5, points: { show: false }, value: said },
-      { label: "Held out", stroke: colour("--curve-1"), width: 2.5, spanGaps: true, points: { show: true, size: 6, fill: colour("--surface") }, value: said },
+      { label: "Batch", stroke: colour("--curve-2"), width: 1.5, points: { show: false }, value },
+      { label: "Held out", stroke: colour("--curve-1"), width: 2.5, spanGaps: true, points, value },
     ],
   };
 }

@@ -36,5 +36,6 @@ function said({ kind, data }) {
   if (kind === "status") return [words(data.status), data.reason, data.error?.detail, data.worker].filter(Boolean).join(" · ");
   if (kind === "stage") return words(data.stage);
   if (kind === "candidate") return `${data.label}: ${has(data.held_out_loss) ? figure(data.held_out_loss) : data.refusal}`;
+  if (kind === "trial") return `Trial ${data.number}: ${[data.status, data.reason, data.error?.detail].filter(Boolean).join(" · ")}`;
   return typeof data.message === "string" ? data.message : JSON.stringify(data);
 }

@@ -1,7 +1,9 @@
-// One job in the list: what grows, how far it is, and the labels to find others by.
+// One job in the list: what it does, how far it is, and the labels to find others by.
 
 import { h, set, write } from "../dom.js";
-import { ago, count, lastPart, moment } from "../format.js";
+import { ago, moment } from "../format.js";
+import { labels } from "./labels.js";
+import { aboutOf, nameOf } from "./names.js";
 import { badge, standing } from "./status.js";
 
 /** A row; `update` changes what has changed and leaves the rest, the focus with it, alone. */
@@ -16,8 +18,8 @@ export function jobRow(job) {
     h(
       "div",
       { class: "job-what" },
-      h("a", { href: `#/jobs/${encodeURIComponent(job.id)}`, class: "job-name" }, lastPart(job.request.output)),
-      h("p", { class: "hint" }, `${sourceName(job.request)} · ${job.request.method.name} · `, growth(job.plan)),
+      h("a", { href: `#/jobs/${encodeURIComponent(job.id)}`, class: "job-name" }, nameOf(job)),
+      h("p", { class: "hint" }, aboutOf(job)),
       labels(job.request.labels),
     ),
     h("div", { class: "job-state" }, status.element, progress.element, reason),
@@ -33,22 +35,4 @@ export function jobRow(job) {
   };
   update(job);
   return { element, update };
-}
-
-/** "1.2 M → 4.7 M parameters", as one phrase for screen readers. */
-export function growth(plan) {
-  const [from, to] = [count(plan.source.parameters), count(plan.target.parameters)];
-  return h("span", {}, from, h("span", { class: "unseen" }, " to "), h("span", { "aria-hidden": "true" }, " → "), to, " parameters");
-}
-
-export function sourceName(request) {
-  return typeof request.source === "string" ? lastPart(request.source) : `untrained ${request.source.config.model_type ?? "model"}`;
-}
-
-/** Each label leads to the jobs that have it. */
-export function labels(given) {
-  const pairs = Object.entries(given ?? {});
-  if (!pairs.length) return null;
-  const link = (pair) => h("a", { class: "label", href: `#/?${new URLSearchParams({ label: pair })}` }, pair);
-  return h("ul", { class: "labels", "aria-label": "Labels" }, pairs.map(([name, value]) => h("li", {}, link(`${name}=${value}`))));
 }

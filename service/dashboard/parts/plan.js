@@ -14,7 +14,7 @@ export function planView(plan) {
 export function planParts(plan) {
   return [
     h("p", { class: "lead" }, preserves(plan)),
-    table("Source and target", ["", "Source", "Target", "Ratio"], rows(plan)),
+    sizesTable("Source and target", ["Source", "Target"], plan.source, plan.target),
     facts([
       ["Family", `${plan.model_type}, ${plan.architecture}`],
       ["Written as", `${plan.dtype}, ${whole(plan.tensors)} tensors in ${plan.shards === 1 ? "one shard" : `${plan.shards} shards`}`],
@@ -33,15 +33,15 @@ function preserves(plan) {
     : "Changes the function: the grown model starts near the source, not at it.";
 }
 
-function rows({ source, target }) {
-  const names = [...new Set([...Object.keys(source.sizes), ...Object.keys(target.sizes)])];
-  const sizes = names.map((name) => row(h("code", {}, name), source.sizes[name], target.sizes[name], whole));
-  return [
-    ...sizes,
-    row("Parameters", source.parameters, target.parameters, count),
-    row("Weights", source.weight_bytes, target.weight_bytes, bytes),
-    row("FLOPs per token, forward", source.flops_per_token, target.flops_per_token, count),
-  ];
+/** Two models side by side, and how much larger the second is. */
+export function sizesTable(caption, heads, from, to) {
+  const names = [...new Set([...Object.keys(from.sizes), ...Object.keys(to.sizes)])];
+  return table(caption, ["", ...heads, "Ratio"], [
+    ...names.map((name) => row(h("code", {}, name), from.sizes[name], to.sizes[name], whole)),
+    row("Parameters", from.parameters, to.parameters, count),
+    row("Weights", from.weight_bytes, to.weight_bytes, bytes),
+    row("FLOPs per token, forward", from.flops_per_token, to.flops_per_token, count),
+  ]);
 }
 
 function row(name, from, to, said) {

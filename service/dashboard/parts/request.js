@@ -16,6 +16,6 @@ export function requestView(job) {
 }
 
 /** Without what was left out. */
-export function short(request) {
+function short(request) {
   return Object.fromEntries(Object.entries(request).filter(([, value]) => value !== null));
 }

@@ -36,6 +36,7 @@ export function standing(job) {
 
 /** "Fitting, 40 %". */
 export function standingWords(job) {
+  if (job.status === "running" && job.kind === "tune") return `${percent(job.progress)} of its trials`;
   if (job.status === "running") return job.stage ? `${words(job.stage)}, ${percent(job.progress)}` : "Starting";
   if (job.status === "queued") return job.queue_position ? `${job.queue_position} ahead in the queue` : "Next in the queue";
   return "";
