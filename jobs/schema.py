@@ -474,6 +474,8 @@ class JobState(Answer):
     cancel_requested: bool = False
     owner: str
     """Name of the API key that submitted it."""
+    request_id: str | None = None
+    """The `X-Request-ID` of the request that submitted it; every log line about the job has it."""
     error: Failure | None = None
     created_at: datetime
     started_at: datetime | None = None

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from jobs.counters import Counters
 from jobs.queue import make_celery
 from jobs.reconcile import Reconciler
 from jobs.redaction import Redactor
@@ -24,10 +25,12 @@ from service.courier import Courier
 from service.event_stream import HEARTBEAT_SECONDS
 from service.key_store import KeyStore
 from service.keyring import Keyring
+from service.metrics import JobMetrics, RequestMetrics, process_registry
 from service.parts import Parts
-from service.routes import catalogue, dashboard, grow, health, jobs, tune, webhooks
+from service.routes import catalogue, dashboard, grow, health, jobs, metrics, tune, webhooks
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
+from telemetry.traces import OFF, Traces
 
 VERSION = "0.1.0"
 DESCRIPTION = """Grow a small pretrained transformer checkpoint into a larger one.
@@ -47,7 +50,12 @@ class _App(FastAPI):
         return self.openapi_schema
 
 
-def create_app(settings: ServiceSettings | None = None, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> FastAPI:
+def create_app(
+    settings: ServiceSettings | None = None,
+    traces: Traces = OFF,
+    *,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+) -> FastAPI:
     """The service, from settings or else the environment. Raises ValueError where the API keys can't be used."""
     settings = settings or ServiceSettings()
     keyring = Keyring(settings, KeyStore(settings.redis_url))
@@ -64,9 +72,10 @@ def create_app(settings: ServiceSettings | None = None, *, heartbeat_seconds: fl
     app.state.redact = Redactor(settings.secrets())
     app.state.callers = Callers(settings, keyring)
     app.add_middleware(BodyLimit)
-    app.add_middleware(AccessLog)
+    app.state.registry = process_registry()
+    app.add_middleware(AccessLog, metrics=RequestMetrics(app.state.registry), traces=traces)
     problems.install(app)
-    for routes in (grow, tune, jobs, webhooks, catalogue, health):
+    for routes in (grow, tune, jobs, webhooks, catalogue, health, metrics):
         app.include_router(routes.router)
     dashboard.install(app)
     return app
@@ -82,7 +91,13 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
         celery = make_celery(settings)
         storage = Storage(StorageSettings(S3Settings(**settings.s3_access())))
         outbox = Webhooks(settings.redis_url)
-        with closing(keyring), closing(outbox), closing(JobStore(settings)) as store:
+        with (
+            closing(keyring),
+            closing(outbox),
+            closing(JobStore(settings)) as store,
+            closing(Counters(store.keys, settings.redis_url)) as counters,
+        ):
+            app.state.registry.register(JobMetrics(counters))
             async with Watcher(store, settings.redis_url) as watcher:
                 app.state.parts = Parts(settings, store, storage, celery, watcher, outbox, heartbeat_seconds)
                 courier = asyncio.create_task(Courier(store, outbox, settings.webhook_hosts).run())

@@ -17,6 +17,7 @@ from growth.plan import make_plan
 from growth.source import SourceCheckpoint, read_source
 from growth.untrained import TOKENIZER_FIELD, check_corpus, check_no_state, trained_first, untrained_source
 from jobs.errors import JobNotFound, NotRetryable
+from jobs.origin import NOWHERE, Origin
 from jobs.schema import GrowthRequest, Job, Plan, Status, Untrained
 from service import webhook_address
 from service.auth import Caller
@@ -35,7 +36,9 @@ from storage.folder import Folder, file_or_folder
 log = structlog.get_logger(__name__)
 
 
-def submit(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key: str | None) -> tuple[Job, bool]:
+def submit(
+    parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key: str | None, origin: Origin = NOWHERE
+) -> tuple[Job, bool]:
     """The job that this request makes; or, and True, the one that the same key made before.
 
     Raises whatever `service.problems` lists; when it returns, the job is on record and will be run.
@@ -49,14 +52,14 @@ def submit(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key
             assert isinstance(known, Job), "the key's fingerprint is that of a growth"
             return known, True
     plan = _plan(places, parts.storage, request)
-    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, quota=caller.quota)
+    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, origin, quota=caller.quota)
     if not replayed:
         log.info("job submitted", job_id=job.id, owner=caller.name, method=request.method.name)
         publish(parts, job.id)
     return job, replayed
 
 
-def retry(parts: Parts, caller: Caller, ended: Job) -> tuple[Job, bool]:
+def retry(parts: Parts, caller: Caller, ended: Job, origin: Origin = NOWHERE) -> tuple[Job, bool]:
     """A new job for the request of one that ended without a result; or, and True, the one that was made before.
 
     Raises what `submit` raises, and NotRetryable.
@@ -72,7 +75,9 @@ def retry(parts: Parts, caller: Caller, ended: Job) -> tuple[Job, bool]:
     check_allowed(places.values(), parts.storage, caller)
     _check_webhook(ended.request, parts)
     plan = _plan(places, parts.storage, ended.request)
-    job, replayed = parts.store.create(ended.request, plan, ended.owner, retry_of=ended.id, quota=caller.quota)
+    job, replayed = parts.store.create(
+        ended.request, plan, ended.owner, origin=origin, retry_of=ended.id, quota=caller.quota
+    )
     if not replayed:
         log.info("job submitted again", job_id=job.id, owner=job.owner, retry_of=ended.id)
         publish(parts, job.id)

@@ -15,7 +15,7 @@ from tests.service.keys import api_key
 FILE = Path(__file__).parents[2] / "openapi.yaml"
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 BODY_ROUTES = {"/grow", "/plan"}
-PUBLIC_ROUTES = {"/healthz", "/readyz"}
+PUBLIC_ROUTES = {"/healthz", "/readyz", "/metrics"}
 
 
 @pytest.fixture(scope="module")
