@@ -5,19 +5,18 @@ from contextlib import asynccontextmanager, closing
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
 from jobs.queue import make_celery
 from jobs.reconcile import Reconciler
-from jobs.schema import Problem
 from jobs.store import JobStore
 from jobs.watch import Watcher
 from service import problems
 from service.access_log import AccessLog
 from service.auth import Callers
 from service.body_limit import BodyLimit
+from service.description import describe
 from service.parts import Parts
 from service.replay import Replays
 from service.routes import catalogue, grow, health, jobs
@@ -34,11 +33,7 @@ goes. The grown checkpoint is written to storage in Hugging Face layout."""
 class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            schema = get_openapi(
-                title=self.title, version=self.version, description=self.description, routes=self.routes
-            )
-            schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
-            self.openapi_schema = schema
+            self.openapi_schema = describe(self, keyed=bool(self.state.callers.by_hash))
         return self.openapi_schema
 
 

@@ -13,7 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from jobs.errors import JobNotFound
 from jobs.listing import Filter
-from jobs.record import EVENT_ID, JOB_ID
+from jobs.record import EVENT_ID, JOB_ID, checked_cursor
 from jobs.schema import MAX_LABELS, EventPage, Job, JobPage, Status
 from service import event_stream
 from service.auth import Caller, CurrentCaller, ProtectedRoute
@@ -170,7 +170,10 @@ async def read_events(
 ) -> EventPage | Response:
     """What happened to a job, oldest first: a page, or a stream that follows the job to its end."""
     await asyncio.to_thread(_owned, parts, caller, job_id)
-    cursor = after or last_event_id
+    for given in (after, last_event_id):
+        if given is not None:
+            checked_cursor(given, EVENT_ID)
+    cursor = last_event_id if after is None else after
     page = await asyncio.to_thread(parts.store.events, job_id, cursor, limit)
     if not event_stream.accepts(accept):
         return page
