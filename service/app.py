@@ -18,6 +18,8 @@ from service.auth import Callers
 from service.body_limit import BodyLimit
 from service.description import describe
 from service.parts import Parts
+from service.plans import Plans
+from service.publisher import Publisher
 from service.replay import Replays
 from service.routes import catalogue, grow, health, jobs
 from service.settings import ServiceSettings
@@ -69,12 +71,15 @@ def _lifespan(settings: ServiceSettings) -> Any:
         celery = make_celery(settings)
         with closing(JobStore(settings)) as store, closing(Replays(store, settings.redis_url)) as replays:
             async with Watcher(store, settings.redis_url) as watcher:
-                app.state.parts = Parts(settings, store, replays, Storage(_storage(settings)), celery, watcher)
-                reconciler = Reconciler(store, celery)
+                publisher, reconciler = Publisher(store, celery), Reconciler(store, celery)
+                storage = Storage(_storage(settings))
+                app.state.parts = Parts(settings, store, replays, storage, Plans(), publisher, watcher)
+                publisher.start()
                 reconciler.start()
                 try:
                     yield
                 finally:
+                    publisher.stop()
                     reconciler.stop()
                     celery.close()
 

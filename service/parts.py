@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from celery import Celery
 from fastapi import Depends, Request
 
 from jobs.store import JobStore
 from jobs.watch import Watcher
+from service.plans import Plans
+from service.publisher import Publisher
 from service.replay import Replays
 from service.settings import ServiceSettings
 from storage import Storage
@@ -19,7 +20,8 @@ class Parts:
     store: JobStore
     replays: Replays
     storage: Storage
-    celery: Celery
+    plans: Plans
+    publisher: Publisher
     watcher: Watcher
 
 

@@ -15,11 +15,9 @@ from growth.inputs import refuse_corpus
 from growth.operators import parse_method
 from growth.operators.method import Method
 from growth.optimizer_layout import FILE_ENDING, plan_both, read_state
-from growth.plan import make_plan
+from growth.plan import GrowthPlan, make_plan
 from growth.source import SourceCheckpoint, read_source
 from growth.untrained import TOKENIZER_FIELD, check_corpus, check_no_state, trained_first, untrained_source
-from jobs.errors import StoreUnavailable
-from jobs.queue import enqueue
 from jobs.schema import GrowthRequest, Job, Plan, Untrained
 from service.auth import Caller, Kind
 from service.errors import (
@@ -32,7 +30,7 @@ from service.errors import (
     StorageSilent,
 )
 from service.parts import Parts
-from storage import NotFound, Storage, StorageError, Unavailable, Uri
+from storage import NotFound, ObjectInfo, Storage, StorageError, Unavailable, Uri
 from storage.folder import Folder, file_or_folder
 
 log = structlog.get_logger(__name__)
@@ -58,11 +56,11 @@ def submit(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key
         known = parts.replays.find(request, caller.name, idempotency_key)
         if known is not None:
             return known, True
-    plan = _plan(places, parts.storage, request)
+    plan = _plan(places, parts, request)
     job, replayed = parts.store.create(request, plan, caller.name, idempotency_key)
     if not replayed:
         log.info("job submitted", job_id=job.id, owner=caller.name, method=request.method.name)
-        _publish(parts, job.id)
+        parts.publisher.publish(job.id)
     return job, replayed
 
 
@@ -70,21 +68,31 @@ def plan_request(parts: Parts, caller: Caller, request: GrowthRequest) -> Plan:
     """What `submit` would put on record, after the same checks but for outputs that other jobs have reserved."""
     places = _places(request, parts.storage)
     _check_allowed(places.values(), parts.storage, caller)
-    return _plan(places, parts.storage, request)
+    return _plan(places, parts, request)
 
 
-def _publish(parts: Parts, job_id: str) -> None:
-    try:
-        enqueue(parts.celery, parts.store, job_id)
-    except StoreUnavailable as error:
-        # The record is in the outbox, from which the reconciler publishes it.
-        log.warning("job not published yet", job_id=job_id, reason=str(error))
-
-
-def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -> Plan:
-    method = parse_method({"name": request.method.name, **request.method.options})
+def _plan(places: dict[str, _Place], parts: Parts, request: GrowthRequest) -> Plan:
+    method, storage = parse_method({"name": request.method.name, **request.method.options}), parts.storage
     _check_data_given(method, request)
-    source = _source(places, storage, request)
+    source, files = _source_files(places, storage)
+    state = places.get("optimizer")
+    if state is None:
+        plan = parts.plans.planned(request, files, lambda: _summary(_grown(source, places, request, method)))
+        _check_inputs_exist(places, storage)
+        _check_output_free(places, storage)
+        return plan
+    grown = _grown(source, places, request, method)
+    _check_inputs_exist(places, storage)
+    _check_output_free(places, storage)
+    return _summary(plan_both(grown, _read_state(storage, state), request.max_shard_bytes)[0])
+
+
+def _summary(grown: GrowthPlan) -> Plan:
+    return Plan.model_validate(grown.summary())
+
+
+def _grown(folder: Folder | None, places: dict[str, _Place], request: GrowthRequest, method: Method) -> GrowthPlan:
+    source = _source(folder, places, request)
     grown = make_plan(
         source.config,
         source.tensors,
@@ -100,11 +108,7 @@ def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -
     if isinstance(request.source, Untrained) and request.data is not None:
         asked, length = request.source.pretrain, request.data.sequence_length
         grown = trained_first(grown, steps=asked.steps, batch_size=asked.batch_size, length=length)
-    _check_inputs_exist(places, storage)
-    _check_output_free(places, storage)
-    if (state := places.get("optimizer")) is not None:
-        grown, _ = plan_both(grown, _read_state(storage, state), request.max_shard_bytes)
-    return Plan.model_validate(grown.summary())
+    return grown
 
 
 def _places(request: GrowthRequest, storage: Storage) -> dict[str, _Place]:
@@ -148,10 +152,23 @@ def _check_data_given(method: Method, request: GrowthRequest) -> None:
         )
 
 
-def _source(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -> SourceCheckpoint:
+def _source_files(places: dict[str, _Place], storage: Storage) -> tuple[Folder | None, list[ObjectInfo]]:
+    """The source's folder and its files; neither where the job trains its source."""
+    if (place := places.get("source")) is None:
+        return None, []
+    folder = Folder(storage, place.uri)
+    with _blaming(place.field):
+        files = folder.files()
+        if not files and not _anything_at(storage, place.uri):
+            raise SourceNotFound(f"There is nothing at {place.uri}; give the folder of a checkpoint.")
+    return folder, files
+
+
+def _source(folder: Folder | None, places: dict[str, _Place], request: GrowthRequest) -> SourceCheckpoint:
     """The source as it is, or as it will be once the job has trained it."""
     if not isinstance(request.source, Untrained):
-        return _read_source(storage, places["source"])
+        assert folder is not None
+        return _read_source(folder)
     source = untrained_source(request.source.config)
     data_format = None if request.data is None else request.data.format
     check_corpus(source.config, data_format, tokenizer="tokenizer" in places)
@@ -159,12 +176,10 @@ def _source(places: dict[str, _Place], storage: Storage, request: GrowthRequest)
     return source
 
 
-def _read_source(storage: Storage, place: _Place) -> SourceCheckpoint:
-    with _blaming(place.field):
+def _read_source(folder: Folder) -> SourceCheckpoint:
+    with _blaming("/source"):
         try:
-            if not _anything_at(storage, place.uri):
-                raise SourceNotFound(f"There is nothing at {place.uri}; give the folder of a checkpoint.")
-            return read_source(Folder(storage, place.uri))
+            return read_source(folder)
         except NotFound as error:
             raise SourceNotFound(str(error)) from error
 
