@@ -16,6 +16,7 @@ import redis
 from pydantic import BaseModel, JsonValue
 
 from jobs import record
+from jobs.clock import Clock
 from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, OutputReserved
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
@@ -48,6 +49,7 @@ class JobStore:
         self._settings = settings
         self._client = connect(settings.redis_url)
         self._scripts = Scripts(self._client)
+        self._clock = Clock(self.now)
 
     def close(self) -> None:
         self._client.close()
@@ -61,7 +63,7 @@ class JobStore:
 
         Raises IdempotencyConflict, OutputReserved.
         """
-        created = self.now()
+        created = self._clock.now()
         job_id = record.new_id(created)
         # Without a key the job's own id is the key, so that a repeated sending finds what the first one made.
         key = idempotency_key or job_id

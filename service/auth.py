@@ -116,7 +116,7 @@ _BEARER = HTTPBearer(
 )
 
 
-def _current(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]) -> Caller:
+async def _current(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]) -> Caller:
     caller: Caller = request.state.caller
     return caller
 

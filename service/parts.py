@@ -25,7 +25,8 @@ class Parts:
     watcher: Watcher
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Parts:
+    # `async`, because FastAPI gives a plain function a thread of its own.
     parts: Parts = request.app.state.parts
     return parts
 

@@ -1,6 +1,6 @@
 """Finds the job that an idempotency key made before, so that a replay is answered though its output now exists.
 
-`JobStore.create` decides; this only looks, before the checks that a finished job's own output would fail.
+`JobStore.create` decides; this only looks, where a check was failed, as by a finished job's own output.
 """
 
 from typing import Any

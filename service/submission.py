@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from growth.errors import InvalidData, InvalidOperator, InvalidOptimizerState
+from growth.errors import GrowthError, InvalidData, InvalidOperator, InvalidOptimizerState
 from growth.header import TensorInfo
 from growth.inputs import refuse_corpus
 from growth.operators import parse_method
@@ -25,6 +25,7 @@ from service.errors import (
     OutputExists,
     OutputOverlaps,
     PrefixNotAllowed,
+    ServiceError,
     SourceNotFound,
     StorageRefused,
     StorageSilent,
@@ -52,11 +53,14 @@ def submit(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key
     """
     places = _places(request, parts.storage)
     _check_allowed(places.values(), parts.storage, caller)
-    if idempotency_key is not None:
-        known = parts.replays.find(request, caller.name, idempotency_key)
-        if known is not None:
-            return known, True
-    plan = _plan(places, parts, request)
+    try:
+        plan = _plan(places, parts, request)
+    except (GrowthError, ServiceError):
+        # A replay is answered though its source is gone by now, or its output there.
+        known = None if idempotency_key is None else parts.replays.find(request, caller.name, idempotency_key)
+        if known is None:
+            raise
+        return known, True
     job, replayed = parts.store.create(request, plan, caller.name, idempotency_key)
     if not replayed:
         log.info("job submitted", job_id=job.id, owner=caller.name, method=request.method.name)

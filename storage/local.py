@@ -45,11 +45,10 @@ class LocalStore:
         return True
 
     def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        for entry in _files(prefix):
-            # A file may vanish between its folder's listing and this look at it.
-            with suppress(FileNotFoundError):
-                if not is_temporary(entry.name):
-                    yield _info(_uri(entry.path), entry.stat(follow_symlinks=False))
+        return _infos(_files(prefix))
+
+    def children(self, folder: Uri) -> Iterator[ObjectInfo]:
+        return _infos(_files(folder, deep=False))
 
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
         assert start >= 0
@@ -100,12 +99,20 @@ def _uri(path: str) -> Uri:
     return Uri("file", "", path.removeprefix("/"))
 
 
-def _files(prefix: Uri) -> Iterator[os.DirEntry[str]]:
+def _infos(entries: Iterator[os.DirEntry[str]]) -> Iterator[ObjectInfo]:
+    for entry in entries:
+        # A file may vanish between its folder's listing and this look at it.
+        with suppress(FileNotFoundError):
+            if not is_temporary(entry.name):
+                yield _info(_uri(entry.path), entry.stat(follow_symlinks=False))
+
+
+def _files(prefix: Uri, *, deep: bool = True) -> Iterator[os.DirEntry[str]]:
     with file_errors(prefix):
-        yield from _walk(f"/{prefix.key}")
+        yield from _walk(f"/{prefix.key}", deep=deep)
 
 
-def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
+def _walk(folder: str, *, deep: bool) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=_order)
@@ -113,7 +120,8 @@ def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
         return
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path)
+            if deep:
+                yield from _walk(entry.path, deep=True)
         elif entry.is_file(follow_symlinks=False):
             yield entry
 

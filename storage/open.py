@@ -35,6 +35,9 @@ class Storage:
     def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
         return self._of(prefix).list(prefix)
 
+    def children(self, folder: Uri) -> Iterator[ObjectInfo]:
+        return self._of(folder).children(folder)
+
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
         return self._of(uri).read(uri, start, length, etag=etag)
 

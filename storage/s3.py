@@ -41,7 +41,15 @@ class S3Store:
         return True
 
     def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=prefix.bucket, Prefix=_under(prefix))
+        return self._list(prefix, delimiter="")
+
+    def children(self, folder: Uri) -> Iterator[ObjectInfo]:
+        return self._list(folder, delimiter="/")
+
+    def _list(self, prefix: Uri, delimiter: str) -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=prefix.bucket, Prefix=_under(prefix), Delimiter=delimiter
+        )
         with storage_errors(prefix):
             for page in pages:
                 for found in page.get("Contents", ()):

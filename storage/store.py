@@ -71,6 +71,9 @@ class ObjectStore(Protocol):
         Raises InvalidUri at a key that no `Uri` can name, because leaving it out would be silent.
         """
 
+    def children(self, folder: Uri) -> Iterator[ObjectInfo]:
+        """The objects of `list` that lie directly in `folder`, without a look at what lies deeper."""
+
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
         """The bytes from `start`, `length` of them or all; fewer where the object ends. Raises NotFound, Changed."""
 
