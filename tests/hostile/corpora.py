@@ -42,15 +42,14 @@ def _lines(name: str, line: bytes) -> Corpus:
     return Corpus(name, "jsonl", _file("data.jsonl", good + b"\n" + line + b"\n"))
 
 
-def _stretched(name: str, head: bytes, size: int) -> Make:
-    """A file of that length with nothing on the disk behind its head."""
+def _stretched(path: Path, size: int) -> int:
+    """The length that a file has now, with nothing on the disk behind what it had."""
+    with path.open("r+b") as file:
+        return file.truncate(size)
 
-    def make(folder: Path) -> None:
-        (folder / name).write_bytes(head)
-        with (folder / name).open("r+b") as file:
-            file.truncate(size)
 
-    return make
+def _of_a_terabyte(name: str, head: bytes) -> Make:
+    return lambda folder: ((folder / name).write_bytes(head), _stretched(folder / name, 1 << 40))
 
 
 def _link(name: str, target: str) -> Make:
@@ -82,7 +81,7 @@ TEXTS = [
     _lines("line-no-utf8", b'{"text": "\xff"}'),
     _lines("line-null-bytes", bytes(10_000)),
     _lines("line-no-end", b'{"text": "' + b"x" * (70 * MIB)),
-    Corpus("line-of-a-terabyte", "jsonl", _stretched("data.jsonl", b'{"text": "', 1 << 40)),
+    Corpus("line-of-a-terabyte", "jsonl", _of_a_terabyte("data.jsonl", b'{"text": "')),
 ]
 
 
@@ -129,7 +128,7 @@ TOKENS = [
     _tokens("npy-by-columns", saved(np.asfortranarray(np.ones((20, 50), dtype=int)))),
     _tokens("bin-cut-inside-an-id", bytes(1001), "ids.bin"),
     _tokens("bin-of-anything", bytes(range(256)) * 100, "ids.bin"),
-    Corpus("bin-of-a-terabyte", "tokens", _stretched("ids.bin", b"\xff" * 4096, 1 << 40)),
+    Corpus("bin-of-a-terabyte", "tokens", _of_a_terabyte("ids.bin", b"\xff" * 4096)),
 ]
 
 
@@ -143,17 +142,19 @@ def _parquet(name: str, content: Callable[[], bytes]) -> Corpus:
     return Corpus(name, "parquet", lambda folder: (folder / "data.parquet").write_bytes(content()))
 
 
-def _bomb(rows: int, length: int) -> Callable[[], bytes]:
-    """Rows of one letter each, which the writer packs into next to nothing."""
-    return lambda: _table({"text": ["x" * length] * rows}, compression="zstd")
-
-
 def _flipped(content: bytes) -> bytes:
     """With its footer's numbers changed."""
     end = len(content) - 8
     return content[: end - 200] + bytes(255 - byte for byte in content[end - 200 : end]) + content[end:]
 
 
+def _one_word(length: int) -> pa.DictionaryArray:
+    """Two thousand rows of the same word, which is in the file once."""
+    return pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), pa.array(["x" * length]))
+
+
+_PACKED: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}
+_LONG_ROWS = {"text": [f"{n}" + "x" * (4 * MIB) for n in range(16)]}
 TABLES = [
     _parquet("parquet-no-table", lambda: b"PAR1" + bytes(1000) + b"PAR1"),
     _parquet("parquet-footer-beyond-the-file", lambda: b"PAR1" + bytes(100) + struct.pack("<I", 2**31) + b"PAR1"),
@@ -165,14 +166,9 @@ TABLES = [
     _parquet("parquet-bytes", lambda: _table({"text": [b"\xff\xfe"] * 10})),
     _parquet("parquet-lists", lambda: _table({"text": [[WORDS]] * 10})),
     _parquet("parquet-no-rows", lambda: _table({"text": pa.array([], pa.string())})),
-    _parquet("parquet-bomb-of-one-row", _bomb(1, 1 << 30)),
-    _parquet(
-        "parquet-bomb-of-many-rows",
-        lambda: _table(
-            {"text": [f"{n}" + "x" * (8 << 20) for n in range(64)]}, compression="zstd", use_dictionary=False
-        ),
-    ),
-    _parquet("parquet-bomb-of-one-word-for-all-rows", _bomb(2000, 128 << 20)),
+    _parquet("parquet-bomb-of-one-row", lambda: _table({"text": ["x" * (48 * MIB)]}, **_PACKED)),
+    _parquet("parquet-bomb-of-many-rows", lambda: _table(_LONG_ROWS, **_PACKED)),
+    _parquet("parquet-bomb-of-one-word", lambda: _table({"text": _one_word(100 * MIB)}, compression="zstd")),
     _parquet("parquet-a-million-columns", lambda: _table({f"c{n}": [1] for n in range(5_000)})),
 ]
 
@@ -222,6 +218,15 @@ def _image(name: str, content: Callable[[], bytes], file: str = "a.png") -> Corp
     return Corpus(name, "images", _pictures(content, file))
 
 
+def _labelled(name: str, image: Callable[[], object], labels: list[Any]) -> Corpus:
+    """A table of pictures, four times the same."""
+    return _parquet(name, lambda: _table({"image": [image()] * 4, "label": labels}))
+
+
+def _stretch_all(folder: Path) -> list[int]:
+    return [_stretched(path, 1 << 40) for path in folder.glob("*/*.png")]
+
+
 IMAGES = [
     _image("image-no-picture", lambda: b"x" * 100),
     _image("image-head-alone", lambda: b"\x89PNG\r\n\x1a\n"),
@@ -239,19 +244,10 @@ IMAGES = [
     _image("image-pickle", lambda: b"\x80\x04\x95" + bytes(100)),
     Corpus("images-without-folders", "images", _file("a.png", _encoded("PNG"))),
     Corpus("images-of-a-link", "images", _link("zero", "/etc")),
-    Corpus(
-        "images-in-parquet-no-bytes",
-        "parquet",
-        lambda f: (f / "a.parquet").write_bytes(_table({"image": ["x"] * 4, "label": [0, 1] * 2})),
-    ),
-    Corpus(
-        "images-in-parquet-label-beyond",
-        "parquet",
-        lambda f: (f / "a.parquet").write_bytes(_table({"image": [_encoded("PNG")] * 4, "label": [0, 99] * 2})),
-    ),
-    Corpus(
-        "images-in-parquet-label-not-a-number",
-        "parquet",
-        lambda f: (f / "a.parquet").write_bytes(_table({"image": [_encoded("PNG")] * 4, "label": [float("nan")] * 4})),
-    ),
+    _labelled("images-in-parquet-no-bytes", lambda: "x", [0, 1, 0, 1]),
+    _labelled("images-in-parquet-label-beyond", lambda: _encoded("PNG"), [0, 99, 0, 99]),
+    _labelled("images-in-parquet-label-not-a-number", lambda: _encoded("PNG"), [float("nan")] * 4),
+    _labelled("images-in-parquet-label-of-code", lambda: _encoded("PNG"), ["__import__('os')"] * 4),
+    _labelled("images-in-parquet-bomb", lambda: _solid(13_000), [0, 1, 0, 1]),
+    Corpus("image-of-a-terabyte", "images", lambda f: (_pictures(lambda: _png(16, 16))(f), _stretch_all(f))),
 ]

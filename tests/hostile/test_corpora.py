@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jobs.schema import Result
 from tests.hostile.codes import JOB_CODES
 from tests.hostile.corpora import IMAGES, TABLES, TEXTS, TOKENS, Corpus
 from tests.hostile.memory import CHILD_BYTES, peak
@@ -53,6 +54,21 @@ def test_a_job_on_hostile_data_fails(corpus: Corpus, llama: Path, vit: Path, tmp
         "data": {"uri": f"file://{tmp_path}/data", "format": corpus.format, "sequence_length": 16},
     }
     assert failed(body, tmp_path).failure.code == corpus.code
+
+
+def test_a_line_without_an_end_is_read_in_parts(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text(json.dumps({"text": "x" * (2 << 20) + " \n" * (1 << 20)}))
+    body = {
+        "source": f"file://{llama}",
+        "output": f"file://{tmp_path}/grown",
+        "target": {"hidden_size": 64},
+        "method": {"name": "ligo", "steps": 2, "batch_size": 2},
+        "data": {"uri": f"file://{tmp_path}/data.jsonl", "format": "jsonl", "sequence_length": 16},
+    }
+    with peak() as grown:
+        ended = run(body, tmp_path)
+    assert isinstance(ended, Result), ended
+    assert grown.growth < CHILD_BYTES, f"{grown.growth >> 20} MiB"
 
 
 TOKENIZERS: list[tuple[str, str, Any]] = [
