@@ -3,9 +3,15 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BROWSER := $(VENV)/.browser
 WORKERS ?= auto
 
-.PHONY: setup check test demo up openapi docs bench bench-fit bench-savings clean
+SEED ?= 1
+JOBS ?= 200
+STORE ?= moto
+
+.PHONY: setup check test test-exhaustive chaos screenshots demo up openapi docs bench bench-fit bench-overhead \
+	bench-savings clean
 
 setup: $(READY)
 
@@ -20,8 +26,23 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu"
+# The dashboard's tests need Chromium. Root gets it from the distribution here; for others they are skipped without it.
+$(BROWSER): $(READY)
+	$(BIN)/python -m tests.dashboard.chromium
+	touch $@
+
+test: $(BROWSER)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not exhaustive"
+
+test-exhaustive: $(BROWSER)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu"
+
+screenshots: $(BROWSER)
+	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/dashboard
+
+# About ten minutes on four cores for 200 jobs; STORE=rclone takes a store without conditional puts.
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos --seed $(SEED) --jobs $(JOBS) --store $(STORE) --report benchmarks/results
 
 demo: $(READY)
 	$(BIN)/python -m demo
@@ -37,6 +58,9 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.expand --json > benchmarks/results/expand.json
+
+bench-overhead: $(READY)
+	$(BIN)/python -m benchmarks.overhead --json > benchmarks/results/overhead.json
 
 bench-fit: $(READY)
 	$(BIN)/python -m benchmarks.fit_cost --json > benchmarks/results/fit_cost.json

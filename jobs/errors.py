@@ -4,6 +4,7 @@ JobError
 ├── JobNotFound           no record under this id
 ├── IdempotencyConflict   the same idempotency key came with another request
 ├── OutputReserved        a live job already writes there, inside of it or around it
+├── NotRetryable          only a job that failed or was cancelled is tried again
 ├── LeaseLost             a write with the token of an attempt that no longer holds the job
 ├── NotClaimable          the job can't be started now; `reason` says why
 ├── InvalidCursor         a page or event cursor that was not handed out here
@@ -42,6 +43,12 @@ class OutputReserved(JobError):
             "choose another output, or wait for that job to end."
         )
         self.output = output
+        self.job_id = job_id
+
+
+class NotRetryable(JobError):
+    def __init__(self, job_id: str, status: str) -> None:
+        super().__init__(f"Job {job_id} is {status}; only a job that failed or was cancelled can be tried again.")
         self.job_id = job_id
 
 

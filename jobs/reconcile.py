@@ -8,13 +8,16 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from typing import Self
 
 from celery import Celery
 
 from jobs.errors import StoreUnavailable
 from jobs.queue import enqueue, waiting_messages
+from jobs.settings import SharedSettings
 from jobs.store import JobStore
 
+INTERVAL_SECONDS = 2.0
 SILENT_SECONDS = 60.0
 """A message may be on its way from the broker to a claim for this long before it can count as lost."""
 BATCH = 50
@@ -67,12 +70,25 @@ def _republish_lost(store: JobStore, celery: Celery, silent_seconds: float) -> i
 class Reconciler:
     """A thread that reconciles every so often, until it is stopped; an outage of Redis only delays it."""
 
-    def __init__(self, store: JobStore, celery: Celery, interval_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        celery: Celery,
+        interval_seconds: float = INTERVAL_SECONDS,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         self._store = store
         self._celery = celery
         self._interval_seconds = interval_seconds
+        self._silent_seconds = silent_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+
+    @classmethod
+    def by(cls, settings: SharedSettings, store: JobStore, celery: Celery) -> Self:
+        """One that looks several times a lease, and waits as long for a message as for a silent worker."""
+        lease_seconds = settings.lease_seconds
+        return cls(store, celery, min(INTERVAL_SECONDS, lease_seconds / 6), lease_seconds)
 
     def start(self) -> None:
         self._thread.start()
@@ -85,7 +101,7 @@ class Reconciler:
     def _run(self) -> None:
         while not self._stop.wait(self._interval_seconds):
             try:
-                counts = reconcile_once(self._store, self._celery)
+                counts = reconcile_once(self._store, self._celery, self._silent_seconds)
             except StoreUnavailable as error:
                 log.warning("Could not reconcile: %s", error)
                 continue

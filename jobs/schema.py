@@ -43,9 +43,10 @@ Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,63}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 MethodName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
 Dtype = Literal["float32", "bfloat16", "float16"]
+Priority = Literal["high", "normal", "low"]
 
 
-class _Closed(BaseModel):
+class Closed(BaseModel):
     """A model that refuses fields it does not know, so that a typing error is never silently ignored."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -67,7 +68,7 @@ class Method(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class Data(_Closed):
+class Data(Closed):
     """The text or the labelled images that a fit, the choice of `auto` and the verification read.
 
     Files are read by ranges, and tokenised or decoded, as they are needed: a corpus may be of any size.
@@ -96,7 +97,7 @@ class Data(_Closed):
     folders by a hash of their names, of `parquet` evenly from at most eight row groups."""
 
 
-class Pretraining(_Closed):
+class Pretraining(Closed):
     """How an untrained source is trained before it grows: AdamW on the job's own `data`."""
 
     steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE]
@@ -111,6 +112,10 @@ class Pretraining(_Closed):
     """How the rate falls after the warm-up, to 0 behind the last step."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Of matrices; norms, biases and embeddings have none."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of AdamW: how much of the mean gradient each step keeps."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Of AdamW: how much of the mean squared gradient each step keeps."""
     gradient_clip: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """The largest norm of the gradient; 0 is no clipping."""
     held_out_every: Annotated[int, Field(strict=True, ge=1, le=1_000_000, validate_default=True), WHOLE] = 50
@@ -125,7 +130,7 @@ class Pretraining(_Closed):
         return value
 
 
-class Untrained(_Closed):
+class Untrained(Closed):
     """A source that is no checkpoint yet: the job trains it first, then grows it."""
 
     config: dict[str, JsonValue]
@@ -134,6 +139,21 @@ class Untrained(_Closed):
     pretrain: Pretraining
     tokenizer: StorageUri | None = None
     """A folder with tokenizer files, which the target takes over; only `tokens` data of causal models needs none."""
+
+
+class Training(Closed):
+    """The hyper-parameters that the source was trained with, as `torch.optim` names and defaults them."""
+
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """The class of `torch.optim`."""
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
+    """At its peak."""
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Of all but norms and biases."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """Adam's."""
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    """Adam's."""
 
 
 def _source_kind(value: object) -> str:
@@ -152,7 +172,7 @@ def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-class GrowthRequest(_Closed):
+class GrowthRequest(Closed):
     """Grow the checkpoint at `source` to the sizes in `target` and write it to `output`."""
 
     model_config = ConfigDict(
@@ -179,6 +199,9 @@ class GrowthRequest(_Closed):
     itself trains first."""
     source_optimizer: StorageUri | None = None
     """AdamW's state of the source in safetensors, a file or a folder; it is grown and written beside the weights."""
+    training: Training | None = None
+    """What the source was trained with. `training.json` in the output tells what the target is to be trained with, in
+    multiples of these, or of any others where this is left out."""
     output: StorageUri
     """An empty prefix; the grown checkpoint is written there in Hugging Face layout."""
     target: Annotated[dict[str, Size], Field(max_length=32)]
@@ -199,13 +222,15 @@ class GrowthRequest(_Closed):
         dict[Label, LabelValue], Field(max_length=MAX_LABELS, json_schema_extra={"additionalProperties": False})
     ] = Field(default_factory=dict)
     """Free words to find the job by."""
+    priority: Priority = "normal"
+    """Which jobs wait for which: those of a higher priority start first, but never stop one that runs."""
     max_shard_bytes: Annotated[int, Field(strict=True, ge=1_000_000, le=50_000_000_000), WHOLE] = 5_000_000_000
     """No safetensors shard is larger, save one that holds a single larger tensor."""
     verify: bool = True
     """Load source and target and compare their logits before the commit."""
 
 
-class ModelSize(_Closed):
+class ModelSize(Closed):
     """One model, by what it takes to store and run."""
 
     sizes: dict[str, int]
@@ -216,7 +241,7 @@ class ModelSize(_Closed):
     """Of one forward pass, matrix products alone (2 per multiply-add); an image's tokens are its patches."""
 
 
-class Candidate(_Closed):
+class Candidate(Closed):
     """A method that `auto` looked at."""
 
     label: str
@@ -231,7 +256,7 @@ class Candidate(_Closed):
     """Right after growth, nats per token to four decimals, where it was measured."""
 
 
-class Selection(_Closed):
+class Selection(Closed):
     """Which method `auto` picked, and how."""
 
     label: str
@@ -242,7 +267,7 @@ class Selection(_Closed):
     """In the order of the rule's preference."""
 
 
-class Plan(_Closed):
+class Plan(Closed):
     """What a request would do, computed from the source's config and safetensors headers alone."""
 
     model_type: str
@@ -291,7 +316,7 @@ class Stage(StrEnum):
     COMMITTING = "committing"
 
 
-class Failure(_Closed):
+class Failure(Closed):
     """Why a job failed: a stable code and one sentence."""
 
     code: str
@@ -301,7 +326,7 @@ class Failure(_Closed):
     """A JSON pointer into the request, where one field is to blame."""
 
 
-class FitPoint(_Closed):
+class FitPoint(Closed):
     """The losses at one step of a fit, or of the training of a source."""
 
     step: int
@@ -311,7 +336,7 @@ class FitPoint(_Closed):
     held_out_loss: float | None = None
 
 
-class FitReport(_Closed):
+class FitReport(Closed):
     steps: int
     initial_held_out_loss: float
     final_held_out_loss: float
@@ -325,7 +350,7 @@ class FitReport(_Closed):
     curve: list[FitPoint] = Field(default_factory=list)
 
 
-class PretrainingReport(_Closed):
+class PretrainingReport(Closed):
     """How the training of an untrained source went."""
 
     steps: int
@@ -335,7 +360,7 @@ class PretrainingReport(_Closed):
     """The steps at which the held-out loss was measured."""
 
 
-class Verification(_Closed):
+class Verification(Closed):
     """Source against target on the same inputs."""
 
     tokens: int
@@ -348,7 +373,7 @@ class Verification(_Closed):
     target_loss: float | None = None
 
 
-class Result(_Closed):
+class Result(Closed):
     """What a succeeded job left behind."""
 
     output: str
@@ -362,35 +387,74 @@ class Result(_Closed):
     verification: Verification | None = None
     selection: Selection | None = None
     """How `auto` picked the method that grew the checkpoint, with the losses that it measured."""
+    picture: str | None = None
+    """URI of small pictures of the operator, which `GET /jobs/{job_id}/operator` tells."""
     stage_seconds: dict[str, float] = Field(default_factory=dict)
 
 
-class Job(_Closed):
+class MapPicture(Closed):
+    """A matrix of an operator in at most 64 x 64 cells, or several of one key that look the same."""
+
+    part: Literal["width", "depth"]
+    key: str
+    """The axis, or the parameter whose layers are mixed, as docs/operator-file.md names them."""
+    maps: list[str]
+    """Of an axis: `expand`, `contract`, `seen`, `gain`; of layers, none."""
+    shape: tuple[int, int]
+    """Of the matrix: target size, source size."""
+    grid: tuple[int, int]
+    """Rows and columns of cells."""
+    peak: float
+    """The largest magnitude in the matrix."""
+    cells: str
+    """Base64 of one signed byte for each cell, row by row, in units of `peak / 127`: the entry of largest magnitude in
+    the cell's block."""
+
+
+class OperatorPicture(Closed):
+    """What an operator looks like: how each axis grew, and which layers were mixed."""
+
+    pictures: list[MapPicture]
+    left_out: int
+    """Axes and parameters beyond those that are shown."""
+
+
+class JobState(Closed):
+    """What every job has, whatever it does."""
+
     id: str
     status: Status
     stage: Stage | None = None
     progress: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Of the present stage."""
+    """Of the present stage; of a search, the share of its trials that have ended."""
     attempt: int = 0
     cancel_requested: bool = False
     owner: str
     """Name of the API key that submitted it."""
-    request: GrowthRequest
-    plan: Plan
-    result: Result | None = None
     error: Failure | None = None
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
     queue_position: int | None = None
-    """Jobs ahead of this one while it is queued; 0 is next."""
+    """Jobs ahead of this one while it is queued, by priority and then by time; 0 is next."""
+    expected_wait_seconds: int | None = None
+    """While it is queued, about how long until it starts: the jobs up to this one, times how long jobs ran lately,
+    shared out among as many workers as have a job now. Left out where none has, or none has ended yet."""
+    retry_of: str | None = None
+    """The job that this one was made to try again."""
+    retried_by: str | None = None
+    """The job that tries this one again."""
     version: int = 0
     """Grows with every change of the record; the ETag."""
 
 
-class JobPage(_Closed):
-    jobs: list[Job]
-    next_cursor: str | None = None
+class Job(JobState):
+    """A growth."""
+
+    kind: Literal["grow"] = "grow"
+    request: GrowthRequest
+    plan: Plan
+    result: Result | None = None
 
 
 class EventKind(StrEnum):
@@ -400,10 +464,12 @@ class EventKind(StrEnum):
     PRETRAINING = "pretraining"
     CANDIDATE = "candidate"
     FIT = "fit"
+    TRIAL = "trial"
     LOG = "log"
+    RETRIED = "retried"
 
 
-class Event(_Closed):
+class Event(Closed):
     id: str
     """Ordered; what `Last-Event-ID` takes."""
     at: datetime
@@ -412,12 +478,12 @@ class Event(_Closed):
     data: dict[str, JsonValue]
 
 
-class EventPage(_Closed):
+class EventPage(Closed):
     events: list[Event]
     next_cursor: str | None = None
 
 
-class MethodDescription(_Closed):
+class MethodDescription(Closed):
     """A growth method, as `GET /methods` tells it."""
 
     name: str
@@ -429,11 +495,11 @@ class MethodDescription(_Closed):
     """JSON schema of the options that go beside the name."""
 
 
-class MethodList(_Closed):
+class MethodList(Closed):
     methods: list[MethodDescription]
 
 
-class ExactGrowth(_Closed):
+class ExactGrowth(Closed):
     """What can grow without changing what the model computes, with a method that is made for it."""
 
     hidden_size: Literal["any", "whole_multiples"]
@@ -443,7 +509,7 @@ class ExactGrowth(_Closed):
     head_dim: bool
 
 
-class ArchitectureDescription(_Closed):
+class ArchitectureDescription(Closed):
     """A family of models that can be grown, as `GET /architectures` tells it."""
 
     model_type: str
@@ -458,7 +524,7 @@ class ArchitectureDescription(_Closed):
     exact: ExactGrowth
 
 
-class ArchitectureList(_Closed):
+class ArchitectureList(Closed):
     architectures: list[ArchitectureDescription]
 
 
@@ -476,4 +542,4 @@ class Problem(BaseModel):
     """A JSON pointer into the request's body."""
     hint: str | None = None
     nearest: dict[str, int] | None = None
-    """For `impossible_target`: sizes that work."""
+    """For `impossible_target` and `impossible_proxy`: values that work."""

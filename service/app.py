@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from pydantic import SecretStr
 
 from jobs.queue import make_celery
 from jobs.reconcile import Reconciler
@@ -17,11 +16,13 @@ from service.access_log import AccessLog
 from service.auth import Callers
 from service.body_limit import BodyLimit
 from service.description import describe
+from service.event_stream import HEARTBEAT_SECONDS
+from service.key_store import KeyStore
+from service.keyring import Keyring
 from service.parts import Parts
 from service.plans import Plans
 from service.publisher import Publisher
-from service.replay import Replays
-from service.routes import catalogue, grow, health, jobs
+from service.routes import catalogue, dashboard, grow, health, jobs, tune
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
 
@@ -34,30 +35,35 @@ goes. The grown checkpoint is written to storage in Hugging Face layout."""
 
 class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        if self.openapi_schema is None:
-            self.openapi_schema = describe(self, keyed=bool(self.state.callers.by_hash))
-        return self.openapi_schema
+        described: dict[bool, dict[str, Any]] = self.state.described
+        keyed = self.state.callers.need_keys()
+        if keyed not in described:
+            described[keyed] = describe(self, keyed=keyed)
+        return described[keyed]
 
 
-def create_app(settings: ServiceSettings | None = None) -> FastAPI:
+def create_app(settings: ServiceSettings | None = None, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> FastAPI:
     """The service, from settings or else the environment. Raises ValueError where the API keys can't be used."""
     settings = settings or ServiceSettings()
+    keyring = Keyring(settings, KeyStore(settings.redis_url))
     app = _App(
         title="Model growth",
         version=VERSION,
         description=DESCRIPTION,
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, keyring, heartbeat_seconds),
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
     )
-    app.state.callers = Callers.of(settings)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.state.described = {}
+    app.state.callers = Callers(settings, keyring)
+    app.add_middleware(BodyLimit)
     app.add_middleware(AccessLog)
     problems.install(app)
-    for routes in (grow, jobs, catalogue, health):
+    for routes in (grow, tune, jobs, catalogue, health):
         app.include_router(routes.router)
+    dashboard.install(app)
     return app
 
 
@@ -65,16 +71,17 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _lifespan(settings: ServiceSettings) -> Any:
+def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: float) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         celery = make_celery(settings)
-        with closing(JobStore(settings)) as store, closing(Replays(store, settings.redis_url)) as replays:
+        storage = Storage(StorageSettings(S3Settings(**settings.s3_access())))
+        with closing(keyring), closing(JobStore(settings)) as store:
             async with Watcher(store, settings.redis_url) as watcher:
-                publisher, reconciler = Publisher(store, celery), Reconciler(store, celery)
-                storage = Storage(_storage(settings))
-                app.state.parts = Parts(settings, store, replays, storage, Plans(), publisher, watcher)
+                publisher = Publisher(store, celery)
+                app.state.parts = Parts(settings, store, storage, Plans(), publisher, watcher, heartbeat_seconds)
                 publisher.start()
+                reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
                 try:
                     yield
@@ -84,17 +91,3 @@ def _lifespan(settings: ServiceSettings) -> Any:
                     celery.close()
 
     return lifespan
-
-
-def _storage(settings: ServiceSettings) -> StorageSettings:
-    def shown(secret: SecretStr | None) -> str | None:
-        return None if secret is None else secret.get_secret_value()
-
-    return StorageSettings(
-        S3Settings(
-            endpoint_url=settings.s3_endpoint_url,
-            region=settings.s3_region,
-            access_key_id=shown(settings.s3_access_key_id),
-            secret_access_key=shown(settings.s3_secret_access_key),
-        )
-    )

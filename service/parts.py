@@ -9,7 +9,6 @@ from jobs.store import JobStore
 from jobs.watch import Watcher
 from service.plans import Plans
 from service.publisher import Publisher
-from service.replay import Replays
 from service.settings import ServiceSettings
 from storage import Storage
 
@@ -18,11 +17,11 @@ from storage import Storage
 class Parts:
     settings: ServiceSettings
     store: JobStore
-    replays: Replays
     storage: Storage
     plans: Plans
     publisher: Publisher
     watcher: Watcher
+    heartbeat_seconds: float
 
 
 async def _parts(request: Request) -> Parts:

@@ -18,8 +18,8 @@ from typing import TypeVar
 from storage.errors import Changed, InvalidUri, NotFound
 from storage.file_errors import file_errors
 from storage.local_writer import LocalWriter
-from storage.store import ObjectInfo
-from storage.temporary_file import TemporaryFile, etag_of, is_temporary
+from storage.store import ObjectInfo, any_name
+from storage.temporary_file import TemporaryFile, etag_of, final_name
 from storage.uri import Uri
 
 Read = TypeVar("Read")
@@ -81,8 +81,9 @@ class LocalStore:
         with file_errors(uri), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             _path(uri).unlink()
 
-    def abort_uploads(self, prefix: Uri) -> int:
-        left_behind = [entry.path for entry in _files(prefix) if is_temporary(entry.name)]
+    def abort_uploads(self, prefix: Uri, named: Callable[[str], bool] = any_name) -> int:
+        unfinished = [(entry.path, final_name(entry.name)) for entry in _files(prefix)]
+        left_behind = [path for path, name in unfinished if name is not None and named(name)]
         with file_errors(prefix):
             for path in left_behind:
                 Path(path).unlink(missing_ok=True)
@@ -103,7 +104,7 @@ def _infos(entries: Iterator[os.DirEntry[str]]) -> Iterator[ObjectInfo]:
     for entry in entries:
         # A file may vanish between its folder's listing and this look at it.
         with suppress(FileNotFoundError):
-            if not is_temporary(entry.name):
+            if final_name(entry.name) is None:
                 yield _info(_uri(entry.path), entry.stat(follow_symlinks=False))
 
 

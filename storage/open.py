@@ -1,12 +1,12 @@
 """One `ObjectStore` for every URI: it hands each call to the store of the URI's scheme."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from storage.local import LocalStore
 from storage.settings import StorageSettings
-from storage.store import ObjectInfo, ObjectStore, ObjectWriter
+from storage.store import ObjectInfo, ObjectStore, ObjectWriter, any_name
 from storage.uri import Uri
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class Storage:
     def delete(self, uri: Uri) -> None:
         self._of(uri).delete(uri)
 
-    def abort_uploads(self, prefix: Uri) -> int:
-        return self._of(prefix).abort_uploads(prefix)
+    def abort_uploads(self, prefix: Uri, named: Callable[[str], bool] = any_name) -> int:
+        return self._of(prefix).abort_uploads(prefix, named)
 
     def _of(self, uri: Uri) -> ObjectStore:
         return self._local if uri.scheme == "file" else self._open_s3()

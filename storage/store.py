@@ -1,6 +1,6 @@
 """What every store can do: ranged reads of a known version, whole objects or nothing, conditional puts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -9,6 +9,11 @@ from typing import Protocol, Self
 from storage.uri import Uri
 
 Buffer = bytes | bytearray | memoryview
+
+
+def any_name(_: str) -> bool:
+    """Picks every object."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -89,5 +94,8 @@ class ObjectStore(Protocol):
     def delete(self, uri: Uri) -> None:
         """Removes an object; does nothing if there is none."""
 
-    def abort_uploads(self, prefix: Uri) -> int:
-        """Clears away what writers that died left under `prefix`, and counts it; writers at work there fail."""
+    def abort_uploads(self, prefix: Uri, named: Callable[[str], bool] = any_name) -> int:
+        """Clears away what writers that died left under `prefix`, and counts it; writers at work there fail.
+
+        `named` picks by the last segment of the object's key.
+        """

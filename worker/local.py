@@ -2,6 +2,8 @@
 
 import json
 import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -56,6 +58,10 @@ class Bar:
         if point.held_out_loss is not None:
             self._bar.console.print(f"step {point.step}: held-out loss {point.held_out_loss:.4f}")
 
+    def saving(self) -> AbstractContextManager[Callable[[], bool]]:
+        # Nobody would go on from there: the next `grow run` is another job.
+        return nullcontext(lambda: False)
+
     def ask_to_commit(self) -> None:
         return
 
@@ -88,7 +94,8 @@ def _plan(request: GrowthRequest, storage: Storage) -> Plan:
 
 def _grow(request: GrowthRequest, plan: Plan, storage: Storage, settings: WorkerSettings) -> Job:
     created_at = datetime.now(UTC)
-    work = Work(job_id=new_id(microseconds(created_at)), attempt=1, request=request, plan=plan)
+    # No other attempt can be at work, so that a look before each put does on every store.
+    work = Work(job_id=new_id(microseconds(created_at)), attempt=1, request=request, plan=plan, conditional=False)
     outcome = _outcome(work, storage, settings)
     _tidy(work, storage, settings, keep_output=isinstance(outcome, Result))
     return Job(
@@ -131,7 +138,6 @@ def _tidy(work: Work, storage: Storage, settings: WorkerSettings, *, keep_output
         if not keep_output:
             output = Output(storage, Uri.parse(work.request.output), work.job_id)
             output.remove()
-            output.abort_uploads()
         forget(storage, state_folder(settings.state_uri, work.job_id))
     except StorageError as error:
         log.warning("Not all that the job left could be removed", reason=str(error))

@@ -1,28 +1,61 @@
 """What the worker and the child that does its work say to each other: one JSON object a line.
 
-The child's standard input takes a `Work` and, later, one `GO` for each commit it asks for; its end means that the
-worker is gone. On its standard output the child tells how it gets on and, as its last word, how it ended.
+The child's standard input takes a `Work` or a `TrialWork` and, later, one `Go` for each commit it asks for; its end
+means that the worker is gone. On its standard output the child tells how it gets on and, as its last word, how it
+ended.
 """
 
+import sys
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
 from jobs.schema import Candidate, Failure, FitPoint, FitReport, GrowthRequest, Plan, Result, Stage
+from jobs.tuning import TrialRequest, TrialResult
 
-GO = b"go\n"
 STOPPED_EXIT_CODE = 143
 """Of a child that ended because of SIGTERM."""
 
 
-class Work(BaseModel):
-    """One attempt at a job."""
+def exit_if(leaving: bool) -> None:
+    """Ends this process as SIGTERM does, where it is to leave."""
+    if leaving:
+        sys.exit(STOPPED_EXIT_CODE)
 
+
+class Go(BaseModel):
+    """The answer to `MayCommit`."""
+
+    until: float
+    """By this machine's monotonic clock: how long the job is certain to be ours."""
+
+
+class Work(BaseModel):
+    """One attempt at a growth."""
+
+    kind: Literal["grow"] = "grow"
     job_id: str
     attempt: int
     request: GrowthRequest
     plan: Plan | None
     """As the service made it; None where there was no service."""
+    owner: str = "local"
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    conditional: bool = True
+    """Whether the output's store lets one of several conditional puts win; where not, the record grants the commit."""
+    granted: int | None = None
+    """The attempt that the record has granted the commit, if any."""
+
+
+class TrialWork(BaseModel):
+    """One attempt at a trial."""
+
+    kind: Literal["trial"] = "trial"
+    job_id: str
+    attempt: int
+    request: TrialRequest
 
 
 class Progressed(BaseModel):
@@ -54,14 +87,14 @@ class Measured(BaseModel):
 
 
 class MayCommit(BaseModel):
-    """Asks whether the lease still holds; answered by `GO`, or by the end."""
+    """Asks whether the lease still holds; answered by `Go`, or by the end."""
 
     kind: Literal["may_commit"] = "may_commit"
 
 
 class Succeeded(BaseModel):
     kind: Literal["succeeded"] = "succeeded"
-    result: Result
+    result: Result | TrialResult
 
 
 class Failed(BaseModel):
@@ -75,5 +108,7 @@ Message = Annotated[
     Progressed | Pretrained | Measured | Fitted | MayCommit | Succeeded | Failed, Field(discriminator="kind")
 ]
 FitMessage = Annotated[Fitted | FitEnded | Failed, Field(discriminator="kind")]
+AnyWork = Annotated[Work | TrialWork, Field(discriminator="kind")]
 FIT_MESSAGE: TypeAdapter[FitMessage] = TypeAdapter(FitMessage)
 MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
+WORK: TypeAdapter[AnyWork] = TypeAdapter(AnyWork)

@@ -1,6 +1,5 @@
 """Stock transformers models for a config: built with random weights or without, filled and read tensor by tensor."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,11 +18,10 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
-from growth.axes import LAYER
 from growth.checkpoint import CheckpointReader
 from growth.config import ModelConfig
 from growth.errors import InvalidConfig
-from growth.matching import parameter_names
+from growth.matching import fused_names, parameter_names
 from growth.plan import GrowthPlan
 
 _HEADED = {
@@ -85,6 +83,12 @@ def _stock(kind: Any, model_type: str, raw: Mapping[str, object]) -> PreTrainedM
     return module
 
 
+def module_names(config: ModelConfig) -> list[str]:
+    """Names of the parameters of the stock module for `config`, which takes no memory."""
+    with torch.device("meta"):
+        return [name for name, _ in build_module(config, device="meta").named_parameters()]
+
+
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
@@ -129,7 +133,7 @@ def fill_module(module: nn.Module, config: ModelConfig, names: Iterable[str], re
     known = parameter_names(config, parameters)
     filled = {parameters[name].data_ptr() for name in parameters if known[name] in stored}
     for name, parameter in parameters.items():
-        if fused := _fused(config, known[name]):
+        if fused := fused_names(config, known[name]):
             for expert, weights in enumerate(parameter.data):
                 weights.copy_(torch.cat([read(part.format(expert=expert)) for part in fused]))
         elif known[name] in stored:
@@ -145,19 +149,10 @@ def stored_tensors(module: nn.Module, config: ModelConfig) -> dict[str, Tensor]:
     known = parameter_names(config, parameters)
     stored: dict[str, Tensor] = {}
     for name, parameter in parameters.items():
-        if fused := _fused(config, known[name]):
+        if fused := fused_names(config, known[name]):
             for expert, weights in enumerate(parameter.detach()):
                 parts = weights.chunk(len(fused))
                 stored |= {part.format(expert=expert): rows for part, rows in zip(fused, parts, strict=True)}
         else:
             stored[known[name]] = parameter.detach()
     return stored
-
-
-def _fused(config: ModelConfig, name: str) -> list[str]:
-    """The tensors of one `{expert}` that the module's tensor `name` holds for all; none where it is an ordinary one."""
-    layer = re.search(r"\.(\d+)\.", name)
-    if layer is None:
-        return []
-    template = name.replace(layer[0], f".{LAYER}.", 1)
-    return [part.replace(LAYER, layer[1]) for part in config.architecture.fused.get(template, ())]

@@ -1,8 +1,8 @@
 """How a job tells how it gets on, to whomever: a worker over a pipe, or a terminal."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from jobs.schema import Candidate, FitPoint, Stage
@@ -21,6 +21,9 @@ class Report(Protocol):
     def measured(self, candidate: Candidate) -> None: ...
 
     def fitted(self, point: FitPoint) -> None: ...
+
+    def saving(self) -> AbstractContextManager[Callable[[], bool]]:
+        """Within, the job saves where it stands before it ends early; what this gives tells whether it is to."""
 
     def ask_to_commit(self) -> None:
         """Called directly before the manifest is put; returns only where the job is still ours."""

@@ -1,6 +1,6 @@
 """How much of the training FLOPs of a larger model each growth method saves.
 
-    python -m benchmarks.savings [--model llama|gpt2|bert|vit] [--json] [--plot FILE] [--smoke]
+    python -m benchmarks.savings [--model llama|llama-small|gpt2|bert|vit] [--json] [--plot FILE] [--smoke]
 
 Every run's result is kept in the working directory: what was interrupted goes on.
 """
@@ -8,21 +8,24 @@ Every run's result is kept in the working directory: what was interrupted goes o
 import argparse
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from benchmarks.savings import methods, recipe, report
 from benchmarks.savings.cache import Results
 from benchmarks.savings.pool import run_all
 from benchmarks.savings.recipe import Recipe
+from benchmarks.savings.runs import execute
 from benchmarks.savings.search import Course, Search
 
 LADDER = (100, 200, 300, 400, 600, 800)
-SHORT_LADDER = (50, 100, 150, 200, 300, 400)
+SHORT_LADDER = (50, 100, 150, 200, 300, 400, 600)
 MODELS: Mapping[str, tuple[Recipe, Search]] = {
     "llama": (recipe.LLAMA, Search(1600, 2e-3, 1e-3, LADDER, 200, 200, methods.LLAMA)),
-    "gpt2": (recipe.GPT2, Search(800, 4e-3, 4e-3 * 2 / 3, SHORT_LADDER, 150, 100, methods.TEXT)),
-    "bert": (recipe.BERT, Search(800, 2e-3, 2e-3 * 2 / 3, SHORT_LADDER, 150, 100, methods.POST_LN)),
-    "vit": (recipe.VIT, Search(800, 2e-3, 2e-3 * 2 / 3, (25, 50, 100, 200, 400), 100, 100, methods.IMAGES)),
+    "llama-small": (recipe.LLAMA_SMALL, Search(800, 4e-3, 2e-3, LADDER, 300, 100, methods.LLAMA_SMALL)),
+    "gpt2": (recipe.GPT2, Search(800, 4e-3, 2e-3, SHORT_LADDER, 150, 100, methods.PRE_LN)),
+    "bert": (recipe.BERT, Search(800, 2e-3, 1e-3, SHORT_LADDER, 150, 100, methods.POST_LN)),
+    "vit": (recipe.VIT, Search(800, 2e-3, 1e-3, SHORT_LADDER, 150, 100, methods.PRE_LN)),
 }
 SMOKE = (recipe.TINY, Search(40, 1e-2, 1e-2, (4, 8, 16, 32), 8, 8, methods.TINY))
 
@@ -33,7 +36,7 @@ def main() -> None:
     used, search = SMOKE if given.smoke else MODELS[given.model]
     results = Results(given.work, used)
     course = Course(search, used, given.seeds, results)
-    run_all(lambda _: course.wanted(), results, used, given.work, given.workers, given.minutes)
+    run_all(course.wanted, partial(execute, used, work=given.work), results, given.workers, given.minutes)
     told = report.found(course)
     print(json.dumps(told, indent=1) if given.json else "\n".join(report.lines(told)))
     if given.plot is not None:

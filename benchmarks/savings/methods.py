@@ -36,14 +36,18 @@ def _entry(label: str, name: str, *, once: bool = False, **options: Any) -> Entr
     return Entry(label, {"name": name, **options}, once)
 
 
-def _ligo(label: str, steps: int, init: str | dict[str, Any] = "pad", *, once: bool = False, **options: Any) -> Entry:
+def _ligo(
+    label: str, steps: int, init: str | Mapping[str, Any] = "pad", *, once: bool = False, **options: Any
+) -> Entry:
     return _entry(label, "ligo", once=once, init=init, steps=steps, held_out_every=NEVER, **options)
 
 
-NOISY = {"name": "hypercloning", "snr_db": 10}
+NOISY: Mapping[str, Any] = {"name": "hypercloning", "snr_db": 10}
+PAD = _entry("pad, stack", "pad")
+LEMON = _entry("lemon, identity (hypercloning, unequal split)", "lemon")
 LLAMA = (
-    _entry("lemon, identity (hypercloning, unequal split)", "lemon"),
-    _entry("pad, stack", "pad"),
+    LEMON,
+    PAD,
     _entry("hypercloning, identity", "hypercloning"),
     _entry("hypercloning, noise of 10 dB, identity", "hypercloning", snr_db=10),
     _entry("lemon, stack", "stack", width="lemon", once=True),
@@ -55,24 +59,39 @@ LLAMA = (
     _entry("bert2bert, unequal split, stack", "bert2bert", split="unequal", once=True),
     _entry("hypercloning, noise of -6 dB, identity", "hypercloning", snr_db=-6, once=True),
     _ligo("ligo from lemon, 25 steps", 25, "lemon"),
-    _ligo("ligo from hypercloning with noise of 10 dB, 25 steps", 25, NOISY, once=True),
+    _ligo("ligo from hypercloning with noise of 10 dB, 25 steps", 25, NOISY),
     _ligo("ligo from pad, 50 steps", 50, once=True),
 )
-TEXT = (
-    _entry("pad, stack", "pad"),
-    _entry("lemon, identity (hypercloning, unequal split)", "lemon"),
-    _entry("hypercloning, identity", "hypercloning"),
-    _entry("hypercloning, stack", "stack", width="hypercloning"),
-    _entry("bert2bert, unequal split, stack", "bert2bert", split="unequal"),
-    _ligo("ligo from pad, 50 steps", 50),
+LLAMA_SMALL = (
+    LEMON,
+    _entry("hypercloning, noise of 10 dB, identity", **NOISY),
+    PAD,
+    _entry("lemon, stack", "stack", width="lemon"),
+    _ligo("ligo from lemon, 25 steps", 25, "lemon"),
+)
+_ANY = (
+    PAD,
+    _entry("lemon, stack", "stack", width="lemon"),
+    _entry("hypercloning, stack", "stack", width="hypercloning", once=True),
+    _entry("lemon, interpolate", "interpolate", width="lemon", once=True),
+    _entry("pad, interpolate", "interpolate", width="pad", once=True),
+    _entry("lemon, solar", "solar", width="lemon", once=True),
+    _entry("bert2bert, unequal split, stack", "bert2bert", split="unequal", once=True),
+    _ligo("ligo from pad, 50 steps", 50, once=True),
+)
+PRE_LN = (
+    *_ANY,
+    LEMON,
+    _entry("hypercloning, identity", "hypercloning", once=True),
+    _entry("hypercloning, noise of 10 dB, identity", **NOISY),
+    _entry("pad, identity", "identity", width="pad", once=True),
+    _entry("net2net, identity", "net2net", once=True),
+    _ligo("ligo from lemon, 25 steps", 25, "lemon"),
 )
 POST_LN = (
-    _entry("pad, stack", "pad"),
-    _entry("pad, interpolate", "interpolate", width="pad"),
-    _entry("lemon, stack", "stack", width="lemon"),
-    _entry("hypercloning, stack", "stack", width="hypercloning"),
-    _entry("bert2bert, unequal split, stack", "bert2bert", split="unequal"),
-    _ligo("ligo from pad, 50 steps", 50),
+    *_ANY,
+    _entry("hypercloning, noise of 10 dB, stack", **NOISY, depth="stack"),
+    _entry("net2net, stack", "net2net", depth="stack", once=True),
+    _ligo("ligo from lemon and stack, 25 steps", 25, {"name": "lemon", "depth": "stack"}),
 )
-IMAGES = TEXT[:-1]
-TINY = (TEXT[0], TEXT[1], _ligo("ligo from pad, 2 steps", 2))
+TINY = (PAD, LEMON, _ligo("ligo from pad, 2 steps", 2))

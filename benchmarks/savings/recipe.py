@@ -1,7 +1,7 @@
 """The models that are grown and what they are trained on: all that, beside a run's own settings, fixes its result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 MASK_ID = 256
@@ -43,23 +43,32 @@ LLAMA = Recipe(
     source_rate=3e-3,
 )
 
+LLAMA_SMALL = replace(
+    LLAMA,
+    source={"hidden_size": 32, "intermediate_size": 88, "num_hidden_layers": 4, "num_attention_heads": 2},
+    target={"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 8, "num_attention_heads": 4},
+    length=32,
+    source_steps=600,
+)
+"""With a source that stays above scratch when annealed."""
+
 GPT2 = Recipe(
     model_class="GPT2LMHeadModel",
     config={
         "model_type": "gpt2",
         "vocab_size": 256,
-        "n_positions": 128,
+        "n_positions": 32,
         "resid_pdrop": 0.0,
         "embd_pdrop": 0.0,
         "attn_pdrop": 0.0,
         "bos_token_id": None,
         "eos_token_id": None,
     },
-    source={"n_embd": 32, "n_inner": 128, "n_layer": 3, "n_head": 2},
+    source={"n_embd": 32, "n_inner": 128, "n_layer": 4, "n_head": 2},
     target={"n_embd": 64, "n_inner": 256, "n_layer": 6, "n_head": 4},
-    length=128,
+    length=32,
     batch_size=16,
-    source_steps=1600,
+    source_steps=800,
     source_rate=4e-3,
 )
 
@@ -68,17 +77,17 @@ BERT = Recipe(
     config={
         "model_type": "bert",
         "vocab_size": MASK_ID + 1,
-        "max_position_embeddings": 128,
+        "max_position_embeddings": 16,
         "type_vocab_size": 1,
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
         "pad_token_id": None,
     },
-    source={"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 2},
+    source={"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2},
     target={"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4},
-    length=128,
-    batch_size=16,
-    source_steps=1600,
+    length=16,
+    batch_size=64,
+    source_steps=800,
     source_rate=2e-3,
 )
 
@@ -91,11 +100,11 @@ VIT = Recipe(
         "num_channels": 1,
         "id2label": {str(digit): str(digit) for digit in range(10)},
     },
-    source={"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 2},
+    source={"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2},
     target={"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4},
     length=17,
-    batch_size=64,
-    source_steps=800,
+    batch_size=32,
+    source_steps=600,
     source_rate=2e-3,
     source_warmup=50,
 )

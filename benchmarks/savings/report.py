@@ -1,7 +1,9 @@
 """The table, the object behind it, and the plot of losses over FLOPs."""
 
+import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
@@ -11,8 +13,8 @@ import matplotlib as mpl
 import torch
 import transformers
 
-from benchmarks.savings.methods import Entry
-from benchmarks.savings.savings import saving
+from benchmarks.savings.methods import RANDOM, Entry
+from benchmarks.savings.savings import Saving, saving
 from benchmarks.savings.search import Bracket, Course
 
 mpl.use("svg")
@@ -23,7 +25,7 @@ from matplotlib import pyplot
 def found(course: Course) -> dict[str, Any]:
     """All that is known, as plain JSON values; rows from the largest saving to the least."""
     search = course.search
-    rows = [_row(course, entry) for entry in search.methods]
+    rows = [_row(course, entry) for entry in search.methods] + [_random(course)]
     return {
         "machine": {
             "cores": os.cpu_count(),
@@ -37,6 +39,7 @@ def found(course: Course) -> dict[str, Any]:
         "ladder": search.ladder,
         "sources": {seed: _told(course.source(seed)) for seed in course.seeds},
         "annealed_source": _told(course.annealed()),
+        "continued_source": None if (run := course.continued_run()) is None else _told(course.result(run)),
         "scratch": {
             "steps": search.scratch_steps,
             "rate": course.scratch_bracket().leading,
@@ -57,6 +60,7 @@ def lines(told: dict[str, Any]) -> list[str]:
         f"Scratch: {scratch['steps']} steps, rate {scratch['rate']}{checked}: loss {_listed(r['loss'] for r in runs)}.",
         f"Source: loss {_listed(source['loss'] for source in sources)}.",
         _annealing(told),
+        _continuing(told),
         f"Random growth beside scratch, {told['random_beside_scratch']['steps']} steps: "
         f"{_listed(told['random_beside_scratch']['losses'])}.",
         "",
@@ -74,8 +78,8 @@ def plot(course: Course, file: Path) -> None:
         results = course.grown(entry, seed).values()
         measured = [(result.flops + result.fit_flops, result.loss) for result in results if result.loss is not None]
         if measured:
-            style = "--" if entry.fits else "-"
-            axes.plot(*zip(*measured, strict=True), style, marker="o", color=f"C{number % 10}", label=entry.label)
+            style, marker = "--" if entry.fits else "-", "o^"[number // 10]
+            axes.plot(*zip(*measured, strict=True), style, marker=marker, color=f"C{number % 10}", label=entry.label)
     scratch, source = course.scratch(seed), course.source(seed)
     if scratch is not None and scratch.loss is not None:
         axes.axhline(scratch.loss, color="black", linestyle="--", label=f"scratch in the end, {scratch.loss:.4f}")
@@ -99,10 +103,36 @@ def _row(course: Course, entry: Entry) -> dict[str, Any]:
         "method": dict(entry.method),
         **_rates(course.rates(entry)),
         "complete": course.settled(entry, course.seeds[0]),
+        **_means(savings),
+        "runs": {seed: {steps: asdict(result) for steps, result in by.items()} for seed, by in runs.items()},
+    }
+
+
+def _random(course: Course) -> dict[str, Any]:
+    """A growth that keeps nothing is scratch's training, which saves nothing and has no use for a source."""
+    search, checks = course.search, course.checks()
+    grown = None if checks is None else course.result(checks[1])
+    spent = {seed: (course.source(seed), course.scratch(seed)) for seed in course.seeds}
+    savings = [
+        Saving(seed, search.scratch_steps, 0.0, round(-source.flops / scratch.flops, 4), bound=False)
+        for seed, (source, scratch) in spent.items()
+        if source is not None and scratch is not None and grown is not None
+    ]
+    return {
+        "label": "random (scratch, by definition)",
+        "method": json.loads(RANDOM),
+        **_rates(course.scratch_bracket()),
+        "complete": bool(savings),
+        **_means(savings),
+        "runs": {course.seeds[0]: {} if grown is None else {search.checked_steps: asdict(grown)}},
+    }
+
+
+def _means(savings: Sequence[Saving]) -> dict[str, Any]:
+    return {
         "saved": round(mean(s.without_source for s in savings), 4) if savings else None,
         "saved_with_source": round(mean(s.with_source for s in savings), 4) if savings else None,
         "savings": [asdict(s) for s in savings],
-        "runs": {seed: {steps: asdict(result) for steps, result in by.items()} for seed, by in runs.items()},
     }
 
 
@@ -122,6 +152,13 @@ def _annealing(told: dict[str, Any]) -> str:
         f"Source annealed without growth, for {share}: loss {annealed['loss']}. THIS IS BELOW SCRATCH: a source needs "
         "no growth to reach it, and the savings here do not tell what growth is worth."
     )
+
+
+def _continuing(told: dict[str, Any]) -> str:
+    """What the source would come to for all that scratch costs."""
+    found = told["continued_source"]
+    loss = "not run" if found is None else f"loss {found['loss']}"
+    return f"Source trained on without growth, annealed, until it has had scratch's FLOPs: {loss}."
 
 
 def _told(result: Any) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from benchmarks.savings.data import batches_of
 from benchmarks.savings.fitting import fitted
 from benchmarks.savings.growing import grown_module, plan_of
 from benchmarks.savings.recipe import Recipe
-from benchmarks.savings.training import held_out_loss, score_flops, step_flops, train
+from benchmarks.savings.training import WEIGHT_DECAY, held_out_loss, score_flops, step_flops, train
 
 LEAST_WARMUP, GROWN_WARMUP, SCRATCH_WARMUP = 20, 40, 100
 """Steps; between the least and the most a tenth of the training."""
@@ -35,11 +35,13 @@ class Run:
     """The growth method as a JSON object, where one grows."""
 
     def key(self, recipe: Recipe) -> str:
-        """The same for the same settings, in whatever process."""
-        told = asdict(self)
+        """The same for the same settings, in whatever process; scratch's does not ask for the source."""
+        told, settings = asdict(self), asdict(recipe)
         if self.method:
             told["method"] = json.loads(self.method)
-        return json.dumps({**told, "recipe": asdict(recipe)}, sort_keys=True)
+        if self.kind == "scratch":
+            settings = {name: value for name, value in settings.items() if not name.startswith("source")}
+        return json.dumps({**told, "recipe": settings}, sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def execute(recipe: Recipe, run: Run, work: Path) -> Result:
     is_source = run.kind == "source"
     batches = batches_of(recipe, run.seed + SOURCE_SEED * is_source)
     before = held_out_loss(module, recipe, batches)
-    train(module, batches, run.steps, run.rate, _warmup(recipe, run), decays=not is_source)
+    groups = [{"params": list(module.parameters()), "lr": run.rate, "weight_decay": WEIGHT_DECAY}]
+    train(module, groups, batches, run.steps, _warmup(recipe, run), decays=not is_source)
     if is_source:
         module.save_pretrained(source_folder(work, recipe, run))  # type: ignore[operator]
     loss = held_out_loss(module, recipe, batches)

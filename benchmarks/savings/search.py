@@ -89,6 +89,15 @@ class Course:
         """What the first seed's source comes to by annealing alone."""
         return self.result(annealed_run(self.recipe, self.seeds[0]))
 
+    def continued_run(self) -> Run | None:
+        """The run that trains the first seed's source on, until it has had as many FLOPs as scratch, without growth."""
+        seed = self.seeds[0]
+        source, scratch = self.source(seed), self.scratch(seed)
+        if source is None or scratch is None or source.flops >= scratch.flops:
+            return None
+        steps = int(self.recipe.source_steps * (scratch.flops / source.flops - 1))
+        return Run("annealed", steps, annealed_run(self.recipe, seed).rate, seed)
+
     def scratch_bracket(self) -> Bracket:
         """Of the scratch baseline, over its whole training."""
         steps, seed = self.search.scratch_steps, self.seeds[0]
@@ -134,14 +143,14 @@ class Course:
         return Run("scratch", steps, best, seed), Run("grown", steps, best, seed, RANDOM)
 
     def wanted(self) -> Iterator[Run]:
-        """Every run that is needed and can start, known or not, the most urgent first; fits come last."""
+        """Every run that is needed and can start, known or not, the most urgent first; rows of one seed come last."""
         yield from (source_run(self.recipe, seed) for seed in self.seeds)
-        rate = self.scratch_bracket().leading or self.search.scratch_rate
-        yield from (Run("scratch", self.search.scratch_steps, rate, seed) for seed in self.seeds)
-        for fits in (False, True):
-            for once in (False, True):
+        yield from self._scratch_runs()
+        for once in (False, True):
+            for fits in (False, True):
                 yield from self._compared([e for e in self.search.methods if (e.fits, e.once) == (fits, once)])
-            yield from self._scratch_rates()
+            if (continued := self.continued_run()) is not None:
+                yield continued
 
     def _compared(self, entries: Sequence[Entry]) -> Iterator[Run]:
         first, *others = self.seeds
@@ -155,12 +164,14 @@ class Course:
             if self.source(seed) is not None:
                 yield from self._steps(sorted(done, key=lambda entry: self._reached(entry, first) or inf), seed)
 
-    def _scratch_rates(self) -> Iterator[Run]:
-        """The neighbours of the rate that led so far, and the short runs of the best one."""
-        missing = self.scratch_bracket().missing
-        yield from (Run("scratch", self.search.scratch_steps, rate, self.seeds[0]) for rate in missing)
-        if (checks := self.checks()) is not None:
-            yield from checks
+    def _scratch_runs(self) -> Iterator[Run]:
+        """The rates of the first seed; once the best is known, it with the other seeds and the short runs."""
+        steps, (first, *others) = self.search.scratch_steps, self.seeds
+        found = self.scratch_bracket()
+        yield from (Run("scratch", steps, rate, first) for rate in found.missing)
+        if found.best is not None:
+            yield from (Run("scratch", steps, found.best, seed) for seed in others)
+            yield from self.checks() or ()
 
     def _bracket_runs(self, entry: Entry) -> Iterator[Run]:
         steps, seed = self.search.ladder[0], self.seeds[0]

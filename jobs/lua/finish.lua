@@ -5,6 +5,7 @@ if field('finished_by') == token and field('status') == status then -- the reply
 elseif not holds(token) then
   return {'lost'}
 end
+note_pace()
 local event = {}
 redis.call('HSET', RECORD, 'finished_by', token)
 if result ~= '' then

@@ -2,5 +2,6 @@
 if field('status') ~= 'running' or not lease_ended(ARGV[2]) then
   return {'held'}
 end
+redis.call('HSET', RECORD, 'lost', '1')
 give_up_attempt('lease_ended')
 return {'ok'}

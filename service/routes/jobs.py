@@ -1,4 +1,4 @@
-"""Jobs of the caller: list, read, wait, cancel, events. Another owner's job is not found, like one that is not."""
+"""Jobs of the caller: list, read, wait, cancel, events, pictures. Another owner's job is like one that there is not."""
 
 import asyncio
 import re
@@ -6,20 +6,27 @@ from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse
 from pydantic import AwareDatetime, BeforeValidator, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from jobs.errors import JobNotFound
+from jobs.errors import JobNotFound, NotRetryable
+from jobs.keys import Kind
 from jobs.listing import Filter
 from jobs.record import EVENT_ID, JOB_ID, checked_cursor
-from jobs.schema import MAX_LABELS, EventPage, Job, JobPage, Status
+from jobs.schema import MAX_LABELS, EventPage, Job, OperatorPicture, Status
+from jobs.tuning import AnyJob, JobPage, TrialJob, TuneJob
 from service import event_stream
 from service.auth import Caller, CurrentCaller, ProtectedRoute
+from service.errors import ScopeRequired
 from service.etags import etag, matches
+from service.operator_picture import read_picture
 from service.parts import Parts, SharedParts
 from service.problems import declared
+from service.routes.grow import ACCEPTED_HEADERS, tell_where
+from service.submission import retry
+from service.tuning import retry_search
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=ProtectedRoute)
 
@@ -49,9 +56,9 @@ IfNoneMatch = Annotated[str | LeftOut, Header(alias="If-None-Match", description
 _ETAG: dict[str, Any] = {"ETag": {"description": "Of this state of the job.", "schema": {"type": "string"}}}
 
 
-def _owned(parts: Parts, caller: Caller, job_id: str) -> Job:
+def _owned(parts: Parts, caller: Caller, job_id: str) -> AnyJob:
     job = parts.store.get(job_id)
-    if job.owner != caller.name:
+    if not caller.sees(job.owner):
         raise JobNotFound(job_id)
     return job
 
@@ -66,6 +73,9 @@ def list_jobs(
     caller: CurrentCaller,
     parts: SharedParts,
     status: Annotated[Status | LeftOut, Query()] = None,
+    kind: Annotated[
+        Kind | LeftOut, Query(description="Growths or searches; trials are told with their search.")
+    ] = None,
     method: Annotated[str | LeftOut, Query(max_length=40)] = None,
     label: Annotated[
         list[Annotated[str, StringConstraints(pattern=LABEL_PATTERN)]],
@@ -73,6 +83,9 @@ def list_jobs(
     ] = [],  # noqa: B006
     created_from: Annotated[Moment | LeftOut, Query(description="Not before this moment.")] = None,
     created_before: Annotated[Moment | LeftOut, Query(description="Before this moment.")] = None,
+    owner: Annotated[
+        str | LeftOut, Query(max_length=256, description="Another owner's jobs; for keys with the scope `admin` alone.")
+    ] = None,
     cursor: Annotated[
         str | LeftOut,
         Query(max_length=64, description="`next_cursor` of the page before.", json_schema_extra=_JOB_CURSOR),
@@ -80,9 +93,12 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=MAX_JOBS)] = 50,
 ) -> JobPage:
     """Jobs of this client, newest first; a page may be short and still have a next one."""
+    if owner is not None and not caller.sees(owner):
+        raise ScopeRequired(f"The jobs of {owner!r} are listed to keys with the scope 'admin' alone.")
     where = Filter(
-        owner=caller.name,
+        owner=owner or caller.name,
         status=status,
+        kind=kind,
         method=method,
         labels=tuple(_pair(given) for given in label),
         created_from=created_from,
@@ -93,7 +109,7 @@ def list_jobs(
 
 @router.get(
     "/{job_id}",
-    response_model=Job,
+    response_model=AnyJob,
     responses={
         **declared(401, 403, 404, 422, 500, 503),
         200: {"headers": _ETAG},
@@ -114,7 +130,7 @@ async def read_job(
             description="Seconds to wait for a change, from the state in If-None-Match or else the present one.",
         ),
     ] = 0,
-) -> Job | Response:
+) -> AnyJob | Response:
     """One job; with `wait`, once it changes, ends, or time is up."""
     job = await asyncio.to_thread(_owned, parts, caller, job_id)
     if wait:
@@ -127,10 +143,42 @@ async def read_job(
 
 
 @router.post("/{job_id}/cancel", responses=declared(401, 403, 404, 422, 500, 503))
-def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> Job:
-    """End a queued job, ask a running one to stop, leave an ended one as it is."""
+def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> AnyJob:
+    """End a queued job, ask a running one to stop, leave an ended one as it is; a search together with its trials."""
     _owned(parts, caller, job_id)
     return parts.store.request_cancel(job_id)
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=HTTPStatus.ACCEPTED,
+    responses={
+        **declared(401, 403, 404, 409, 422, 500, 503),
+        202: {"description": "A new job is on record and will be run.", "headers": ACCEPTED_HEADERS},
+    },
+)
+def retry_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts, request: Request, response: Response) -> AnyJob:
+    """Try a failed or cancelled job again, as a new job with the same request; asked again, the same new job."""
+    ended = _owned(parts, caller, job_id)
+    job, replayed = _again(parts, caller, ended)
+    tell_where(job, replayed, request, response)
+    return job
+
+
+def _again(parts: Parts, caller: Caller, ended: AnyJob) -> tuple[AnyJob, bool]:
+    match ended:
+        case Job():
+            return retry(parts, caller, ended)
+        case TuneJob():
+            return retry_search(parts, caller, ended)
+        case TrialJob():
+            raise NotRetryable(ended.id, "a trial of a search")
+
+
+@router.get("/{job_id}/operator", responses=declared(401, 403, 404, 422, 500, 503))
+def read_operator(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> OperatorPicture:
+    """What the operator of a succeeded job looks like, as small heat maps."""
+    return read_picture(parts.storage, _owned(parts, caller, job_id))
 
 
 @router.get(
@@ -179,5 +227,5 @@ async def read_events(
         return page
     events = parts.watcher.events(job_id, cursor)
     assert isinstance(events, AsyncGenerator)
-    stream = event_stream.encode(events, parts.settings.heartbeat_seconds)
+    stream = event_stream.encode(events, parts.heartbeat_seconds)
     return EventSourceResponse(stream, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})

@@ -67,7 +67,7 @@ def test_a_slice_runs_and_goes_on_where_it_was(tmp_path: Path) -> None:
     assert first.count("\n") > 20
     assert again == ""
     assert repeated == told
-    assert {row["method"]["name"] for row in told["methods"]} == {"pad", "lemon", "ligo"}
+    assert {row["method"]["name"] for row in told["methods"]} == {"pad", "lemon", "ligo", "random"}
     assert all(row["savings"] for row in told["methods"])
     scratch, grown = told["random_beside_scratch"]["losses"]
     assert scratch == pytest.approx(grown, abs=0.3)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from service.settings import ApiKey
+from service.api_keys import ApiKey
 from tests.deploy.manifests import BASE, ROOT, SETTINGS, pods, resources, variables_of
 
 SECRET = ROOT / "deploy" / "secret.example.yaml"

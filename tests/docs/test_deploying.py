@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 
 from jobs.settings import SharedSettings
-from service.settings import ApiKey, ServiceSettings
+from service.api_keys import ApiKey
+from service.settings import ServiceSettings
 from tests.deploy.manifests import BASE, variables_of
 from tests.docs.pages import blocks, sections
 from worker.settings import WorkerSettings

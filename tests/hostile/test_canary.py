@@ -4,6 +4,8 @@ Real processes over a real Redis and a real S3 server, whose Python tells of eve
 name; and listeners on the loopback that nobody may reach, for what is not Python.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -50,7 +50,7 @@ def test_document_does_not_depend_on_settings(monkeypatch: pytest.MonkeyPatch) -
     plain = as_yaml()
     key = ServiceSettings.model_validate({"api_keys": [api_key("ada")]}).api_keys[0]
     monkeypatch.setenv("GROW_API_KEYS", f"[{key.model_dump_json()}]")
-    monkeypatch.setenv("GROW_MAX_BODY_BYTES", "2048")
+    monkeypatch.setenv("GROW_PORT", "9999")
     assert as_yaml() == plain
 
 

@@ -277,6 +277,17 @@ def test_abort_uploads_sweeps_its_prefix_alone(place: Place) -> None:
     assert [info.uri for info in place.store.list(place.root)] == [place.root.join("in2/x")]
 
 
+def test_abort_uploads_picks_by_name(place: Place) -> None:
+    writers = {name: place.store.open_write(place.root.join(f"in/{name}"), 3 * PART) for name in ("mine", "yours")}
+    for writer in writers.values():
+        write_in_pieces(writer, b"a" * 3 * PART, PART)
+    assert place.store.abort_uploads(place.root.join("in"), lambda name: name == "mine") == 1
+    with pytest.raises(StorageError):
+        writers["mine"].close()
+    writers["yours"].close()
+    assert [info.uri.name for info in place.store.list(place.root)] == ["yours"]
+
+
 def test_a_bucket_and_the_root_are_no_objects(place: Place) -> None:
     whole = Uri(place.root.scheme, place.root.bucket, "")
     for use in (place.store.head, place.store.read, place.store.delete, place.store.exists):

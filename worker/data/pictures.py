@@ -26,11 +26,12 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One labelled image, still encoded, and perhaps still in storage."""
+    """One image, still encoded, and perhaps still in storage."""
 
     name: str
     """What messages call it by."""
-    label: int
+    label: int | None
+    """None where the model has no classifier."""
     read: Callable[[], bytes]
 
 
