@@ -4,9 +4,6 @@ import asyncio
 import json
 from typing import Any, Self
 
-CONNECTIONS = 16
-"""Of each process of clients."""
-
 
 class Connection:
     """Sends requests that are bytes already; reads status, headers and body, and looks at nothing that is not asked."""

@@ -6,7 +6,7 @@ At a rate, a request's time counts from when it was due, so that a server which 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import TypeVar
@@ -41,7 +41,7 @@ class Clients:
     """Processes that are there before the clock starts."""
 
     def __init__(self, processes: int) -> None:
-        self._processes = processes
+        self.processes = processes
         self._pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
         list(self._pool.map(_ready, range(processes)))
 
@@ -50,21 +50,21 @@ class Clients:
 
     def flood(self, port: int, requests: Sequence[bytes], connections: int) -> Answers:
         """All requests, each connection sending its next as soon as it has its answer."""
-        return self._shared(_flood, port, requests, max(1, connections // self._processes))
+        return self._shared(_flood, port, requests, max(1, connections // self.processes))
 
     def paced(self, port: int, requests: Sequence[bytes], rate: float) -> Answers:
         """All requests, `rate` of them in a second."""
-        return self._shared(_paced, port, requests, rate / self._processes)
+        return self._shared(_paced, port, requests, rate / self.processes)
 
-    def map(self, work: Callable[..., Found], *arguments: Sequence[object]) -> list[Found]:
-        """`work` in each process, on what each has of the arguments."""
-        return list(self._pool.map(work, *arguments))
+    def begin(self, work: Callable[[int, str, int], Found], port: int, told: str, count: int) -> list["Future[Found]"]:
+        """`work` in each process at once, with its share of `count`."""
+        return [self._pool.submit(work, port, told, count // self.processes) for _ in range(self.processes)]
 
     def _shared(
         self, work: Callable[[int, list[bytes], float], Answers], port: int, requests: Sequence[bytes], how: float
     ) -> Answers:
-        parts = [list(requests[first :: self._processes]) for first in range(self._processes)]
-        found = self.map(work, [port] * len(parts), parts, [how] * len(parts))
+        parts = [list(requests[first :: self.processes]) for first in range(self.processes)]
+        found = list(self._pool.map(work, [port] * len(parts), parts, [how] * len(parts)))
         return Answers(
             [seconds for one in found for seconds in one.seconds],
             [status for one in found for status in one.statuses],
