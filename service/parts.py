@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from jobs.store import JobStore
 from jobs.watch import Watcher
+from jobs.webhooks import Webhooks
 from service.plans import Plans
 from service.publisher import Publisher
 from service.settings import ServiceSettings
@@ -21,6 +22,7 @@ class Parts:
     plans: Plans
     publisher: Publisher
     watcher: Watcher
+    webhooks: Webhooks
     heartbeat_seconds: float
 
 

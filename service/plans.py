@@ -13,7 +13,7 @@ from storage import ObjectInfo
 
 KEPT = 1024
 """Plans, of some kilobytes each."""
-_OF_THE_JOB = {"output", "labels", "priority", "verify"}
+_OF_THE_JOB = {"output", "labels", "webhook", "priority", "verify"}
 
 
 class Plans:

@@ -18,7 +18,7 @@ class Folder:
 
     def files(self) -> list[ObjectInfo]:
         """The files directly in the folder, sorted, each as it was seen first; none where there is no such folder."""
-        return [self._seen.setdefault(info.uri.name, info) for info in self._store.children(self._uri)]
+        return [self._seen.setdefault(info.uri.name, info) for info in self._store.list(self._uri, deep=False)]
 
     def names(self) -> list[str]:
         """Names of the files directly in the folder, sorted; empty where there is no such folder."""

@@ -44,11 +44,12 @@ class LocalStore:
             return False
         return True
 
-    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        return _infos(_files(prefix))
-
-    def children(self, folder: Uri) -> Iterator[ObjectInfo]:
-        return _infos(_files(folder, deep=False))
+    def list(self, prefix: Uri, *, deep: bool = True) -> Iterator[ObjectInfo]:
+        for entry in _files(prefix, deep=deep):
+            # A file may vanish between its folder's listing and this look at it.
+            with suppress(FileNotFoundError):
+                if final_name(entry.name) is None:
+                    yield _info(_uri(entry.path), entry.stat(follow_symlinks=False))
 
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
         assert start >= 0
@@ -98,14 +99,6 @@ def _path(uri: Uri) -> Path:
 
 def _uri(path: str) -> Uri:
     return Uri("file", "", path.removeprefix("/"))
-
-
-def _infos(entries: Iterator[os.DirEntry[str]]) -> Iterator[ObjectInfo]:
-    for entry in entries:
-        # A file may vanish between its folder's listing and this look at it.
-        with suppress(FileNotFoundError):
-            if final_name(entry.name) is None:
-                yield _info(_uri(entry.path), entry.stat(follow_symlinks=False))
 
 
 def _files(prefix: Uri, *, deep: bool = True) -> Iterator[os.DirEntry[str]]:

@@ -40,15 +40,9 @@ class S3Store:
             return False
         return True
 
-    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        return self._list(prefix, delimiter="")
-
-    def children(self, folder: Uri) -> Iterator[ObjectInfo]:
-        return self._list(folder, delimiter="/")
-
-    def _list(self, prefix: Uri, delimiter: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: Uri, *, deep: bool = True) -> Iterator[ObjectInfo]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=prefix.bucket, Prefix=_under(prefix), Delimiter=delimiter
+            Bucket=prefix.bucket, Prefix=_under(prefix), Delimiter="" if deep else "/"
         )
         with storage_errors(prefix):
             for page in pages:
