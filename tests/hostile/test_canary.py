@@ -97,6 +97,28 @@ def test_no_place_of_a_request_leads_to_an_address(
     assert resolved(tmp_path / "watched") <= {"127.0.0.1", "localhost"}
 
 
+def test_no_webhook_leads_to_an_address(
+    bird: Canary, valkey: RedisServer, moto: S3Server, llama: Path, tmp_path: Path
+) -> None:
+    """Those that are names are taken, and refused once they have been resolved."""
+    environment = _environment(valkey, moto.endpoint_url, tmp_path)
+    with _service(environment, tmp_path) as client:
+        taken = []
+        for number, address in enumerate(addresses(bird.port).values()):
+            webhook = address.replace("http://", "https://")
+            body = _request(llama, tmp_path) | {"output": f"file://{tmp_path}/grown-{number}", "webhook": webhook}
+            answer = client.post("/grow", json=body)
+            if answer.status_code == 202:
+                taken.append(httpx2.URL(webhook).host)
+                assert client.post(f"/jobs/{answer.json()['id']}/cancel").json()["status"] == "cancelled"
+            else:
+                assert answer.json()["code"] in {"invalid_webhook", "invalid_request"}, (address, answer.text)
+        assert "localhost" in taken
+        wait_until(lambda: set(taken) <= resolved(tmp_path / "watched"))
+    assert bird.callers == []
+    assert _ports(tmp_path) <= {valkey.port, _port(moto.endpoint_url)}
+
+
 def test_a_store_that_redirects_is_not_followed(bird: Canary, valkey: RedisServer, llama: Path, tmp_path: Path) -> None:
     with redirecting_to(bird.port) as endpoint:
         environment = _environment(valkey, endpoint, tmp_path)
