@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
@@ -49,15 +50,21 @@ def _measured(folder: Path, sizes: dict[str, int]) -> dict[str, Any]:
         for name in ("few", "rates", "many"):
             (folder / name).mkdir()
         with served(folder / "rates") as service:
-            told["rates"] = rates.measure(service, clients, sizes["rounds"], sizes["requests"])
-            told["listeners"] = listeners.measure(service, clients, sizes["listeners"])
-            told["records"] = records.measure(service, clients, sizes["jobs"])
+            told["rates"] = _said(rates.measure(service, clients, sizes["rounds"], sizes["requests"]))
+            told["listeners"] = _said(listeners.measure(service, clients, sizes["listeners"]))
+            told["records"] = _said(records.measure(service, clients, sizes["jobs"]))
         with served(folder / "few", 1) as few, served(folder / "many", 1) as many:
             listing.fill(few, sizes["few"])
             listing.fill(many, sizes["many"])
-            told["listing"] = listing.measure(few, many, (sizes["few"], sizes["many"]), sizes["pages"])
+            told["listing"] = _said(listing.measure(few, many, (sizes["few"], sizes["many"]), sizes["pages"]))
     told["machine"]["load_after"] = round(os.getloadavg()[0], 1)
     return told
+
+
+def _said(part: dict[str, Any]) -> dict[str, Any]:
+    """A run takes minutes: whoever waits sees each part as soon as it is there."""
+    print(json.dumps(part), file=sys.stderr)
+    return part
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
