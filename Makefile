@@ -10,8 +10,8 @@ SEED ?= 1
 JOBS ?= 200
 STORE ?= moto
 
-.PHONY: setup check test test-exhaustive images mlflow locks chaos screenshots demo up openapi docs bench bench-fit \
-	bench-overhead bench-savings bench-mutransfer clean
+.PHONY: setup check test test-exhaustive images mlflow locks chaos screenshots demo up openapi docs bench bench-api \
+	bench-fit bench-overhead bench-savings bench-mutransfer clean
 
 setup: $(READY)
 
@@ -78,6 +78,9 @@ bench-overhead: $(READY)
 bench-fit: $(READY)
 	$(BIN)/python -m benchmarks.fit_cost --json > benchmarks/results/fit_cost.json
 	$(BIN)/python -m benchmarks.fit_cost.plot benchmarks/results/fit_cost.json benchmarks/results/fit_cost.svg
+
+bench-api: $(READY)
+	$(BIN)/python -m benchmarks.api --json > benchmarks/results/api.json
 
 # Hours on two cores; results of runs are kept in .savings, so that it goes on where it was interrupted.
 bench-savings: $(READY)

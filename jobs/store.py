@@ -16,6 +16,7 @@ import redis
 from pydantic import BaseModel, JsonValue
 
 from jobs import record
+from jobs.clock import Clock
 from jobs.errors import (
     IdempotencyConflict,
     JobNotFound,
@@ -84,6 +85,7 @@ class JobStore:
         self._redact = Redactor(settings.secrets())
         self._client = connect(settings.redis_url)
         self._scripts = Scripts(self._client)
+        self._clock = Clock(self.now)
 
     def close(self) -> None:
         self._client.close()
@@ -132,7 +134,7 @@ class JobStore:
         `retry_of` names a job that ended without a result, and is its own key, for good. Raises IdempotencyConflict,
         QuotaExceeded, OutputReserved, NotRetryable, JobNotFound.
         """
-        created = self.now()
+        created = self._clock.now()
         job_id = record.new_id(created)
         # Without a key the job's own id is the key, so that a repeated sending finds what the first one made.
         key = idempotency_key or job_id

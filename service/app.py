@@ -6,14 +6,12 @@ from contextlib import asynccontextmanager, closing
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from jobs.counters import Counters
 from jobs.queue import make_celery
 from jobs.reconcile import Reconciler
 from jobs.redaction import Redactor
-from jobs.schema import Problem
 from jobs.store import JobStore
 from jobs.watch import Watcher
 from jobs.webhooks import Webhooks
@@ -22,11 +20,14 @@ from service.access_log import AccessLog
 from service.auth import Callers
 from service.body_limit import BodyLimit
 from service.courier import Courier
+from service.description import describe
 from service.event_stream import HEARTBEAT_SECONDS
 from service.key_store import KeyStore
 from service.keyring import Keyring
 from service.metrics import JobMetrics, RequestMetrics, process_registry
 from service.parts import Parts
+from service.plans import Plans
+from service.publisher import Publisher
 from service.routes import catalogue, dashboard, grow, health, jobs, metrics, tune, webhooks
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
@@ -41,13 +42,11 @@ goes. The grown checkpoint is written to storage in Hugging Face layout."""
 
 class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        if self.openapi_schema is None:
-            schema = get_openapi(
-                title=self.title, version=self.version, description=self.description, routes=self.routes
-            )
-            schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
-            self.openapi_schema = schema
-        return self.openapi_schema
+        described: dict[bool, dict[str, Any]] = self.state.described
+        keyed = self.state.callers.need_keys()
+        if keyed not in described:
+            described[keyed] = describe(self, keyed=keyed)
+        return described[keyed]
 
 
 def create_app(
@@ -69,6 +68,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
+    app.state.described = {}
     app.state.redact = Redactor(settings.secrets())
     app.state.callers = Callers(settings, keyring)
     app.add_middleware(BodyLimit)
@@ -99,7 +99,11 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
         ):
             app.state.registry.register(JobMetrics(counters))
             async with Watcher(store, settings.redis_url) as watcher:
-                app.state.parts = Parts(settings, store, storage, celery, watcher, outbox, heartbeat_seconds)
+                publisher = Publisher(store, celery)
+                app.state.parts = Parts(
+                    settings, store, storage, Plans(), publisher, watcher, outbox, heartbeat_seconds
+                )
+                publisher.start()
                 courier = asyncio.create_task(Courier(store, outbox, settings.webhook_hosts).run())
                 reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
@@ -108,6 +112,7 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
                 finally:
                     courier.cancel()
                     await asyncio.wait([courier])
+                    publisher.stop()
                     reconciler.stop()
                     celery.close()
 

@@ -24,7 +24,6 @@ from service.auth import Caller
 from service.errors import InvalidSearchSpace, SourceNotFound
 from service.parts import Parts
 from service.places import Given, Place, blaming, check_allowed, check_data_exists, places_of
-from service.publishing import publish
 from storage import NotFound, Storage
 
 log = structlog.get_logger(__name__)
@@ -48,7 +47,7 @@ def submit_search(
     job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, origin, quota=caller.quota)
     if not replayed:
         log.info("search submitted", job_id=job.id, owner=caller.name, trials=plan.trials)
-        publish(parts, job.id)
+        parts.publisher.publish(job.id)
     return job, replayed
 
 
@@ -72,7 +71,7 @@ def retry_search(parts: Parts, caller: Caller, ended: TuneJob, origin: Origin = 
     )
     if not replayed:
         log.info("search submitted again", job_id=job.id, owner=job.owner, retry_of=ended.id)
-        publish(parts, job.id)
+        parts.publisher.publish(job.id)
     return job, replayed
 
 

@@ -15,7 +15,7 @@ from jobs.errors import JobNotFound, NotRetryable
 from jobs.keys import Kind
 from jobs.listing import Filter
 from jobs.origin import Origin
-from jobs.record import EVENT_ID, JOB_ID
+from jobs.record import EVENT_ID, JOB_ID, checked_cursor
 from jobs.schema import MAX_LABELS, EventPage, Job, OperatorPicture, Status
 from jobs.tuning import AnyJob, JobPage, TrialJob, TuneJob
 from service import event_stream
@@ -221,7 +221,10 @@ async def read_events(
 ) -> EventPage | Response:
     """What happened to a job, oldest first: a page, or a stream that follows the job to its end."""
     await asyncio.to_thread(owned, parts, caller, job_id)
-    cursor = after or last_event_id
+    for given in (after, last_event_id):
+        if given is not None:
+            checked_cursor(given, EVENT_ID)
+    cursor = last_event_id if after is None else after
     page = await asyncio.to_thread(parts.store.events, job_id, cursor, limit)
     if not event_stream.accepts(accept):
         return page
