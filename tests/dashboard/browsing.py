@@ -108,4 +108,6 @@ def shoot(page: Page, name: str, folder: Path, *, whole: bool = True) -> None:
     path = folder / f"{name}.png"
     page.screenshot(path=path, full_page=whole, animations="disabled")
     with Image.open(path) as image:
-        image.convert("RGB").quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            path, optimize=True
+        )

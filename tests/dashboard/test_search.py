@@ -33,8 +33,6 @@ END_MS = 240_000
 def test_a_search_is_watched_to_its_end(
     service: Service, moto: S3Server, visiting: Visiting, shot: Shoot, tmp_path: Path
 ) -> None:
-    if not service.offers("/tune"):
-        pytest.skip("This service has no POST /tune.")
     np.save(tmp_path / "ids.npy", (np.arange(4_000) * 7 % 100).astype(np.int32))
     ids = (tmp_path / "ids.npy").read_bytes()
     plain_client(moto).put_object(Bucket=moto.bucket, Key="corpus/ids.npy", Body=ids)
