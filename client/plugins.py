@@ -16,8 +16,9 @@ from client.exits import Exit
 
 GROUP = "grow.commands"
 SUMMARIES = {
-    "rebuild": "Put jobs on record again from their outputs, after a loss of Redis.",
     "run": "Run a job in this process, without a service.",
+    "coord-check": "Check that activations are as large at every width under muP.",
+    "rebuild": "Put jobs on record again from their outputs, after a loss of Redis.",
     "keys": "Make, list and revoke API keys, as the operator of a service.",
 }
 EVERYTHING_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

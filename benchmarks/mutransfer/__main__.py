@@ -22,7 +22,7 @@ def main() -> None:
     given = _arguments()
     family = TINY if given.smoke else LLAMAS
     results = Results(given.work, family)
-    sweep = Sweep(family, results)
+    sweep = Sweep(family, results, tuple(given.seeds))
     run_all(sweep.wanted, partial(execute, family), results, given.workers, given.minutes)
     told = report.found(sweep)
     print(json.dumps(told, indent=1) if given.json else "\n".join(report.lines(told)))
@@ -32,6 +32,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
     arguments.add_argument("--minutes", type=float, default=1e6, help="after these no further run is started")
     arguments.add_argument("--work", type=Path, default=Path(".mutransfer"), help="where results are kept")

@@ -11,9 +11,8 @@ import matplotlib as mpl
 import torch
 import transformers
 
-from benchmarks.mutransfer.runs import Result, Run
 from benchmarks.mutransfer.sweep import Sweep
-from growth.coordinate_check import PARAMETRISATIONS, Parametrisation
+from growth.coordinate_check import PARAMETRISATIONS
 
 mpl.use("svg")
 
@@ -38,13 +37,16 @@ def found(sweep: Sweep) -> dict[str, Any]:
         "recipe": asdict(family.recipe),
         "steps": family.steps,
         "warmup": family.warmup,
-        "seed": sweep.seed,
+        "seeds": sweep.seeds,
         "sweeps": {
             parametrisation: {
                 width: {
-                    "best": 2.0 ** sweep.best(parametrisation, width),
                     "best_power": sweep.best(parametrisation, width),
-                    "runs": {power: asdict(run) for power, run in sorted(_runs(sweep, parametrisation, width).items())},
+                    "losses": {power: _finite(loss) for power, loss in sweep.losses(parametrisation, width).items()},
+                    "runs": {
+                        power: {seed: asdict(run) for seed, run in sweep.runs(parametrisation, width, power).items()}
+                        for power in sweep.losses(parametrisation, width)
+                    },
                 }
                 for width in family.widths
                 if sweep.losses(parametrisation, width)
@@ -58,8 +60,8 @@ def found(sweep: Sweep) -> dict[str, Any]:
 def lines(told: dict[str, Any]) -> list[str]:
     """The tables in Markdown."""
     rows = [
-        f"| {parametrisation} | {width} | 2^{at['best_power']} | {at['runs'][at['best_power']]['loss']:.4f} | "
-        + ", ".join(f"2^{power}: {_shown(run['loss'])}" for power, run in at["runs"].items())
+        f"| {parametrisation} | {width} | 2^{at['best_power']} | {_shown(at['losses'][at['best_power']])} | "
+        + ", ".join(f"2^{power}: {_shown(loss)}" for power, loss in at["losses"].items())
         + " |"
         for parametrisation, widths in told["sweeps"].items()
         for width, at in widths.items()
@@ -87,22 +89,16 @@ def plot(told: dict[str, Any], file: Path) -> None:
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.5), layout="constrained", sharey=True)
     for panel, (parametrisation, widths) in zip(panels, told["sweeps"].items(), strict=True):
         for number, (width, at) in enumerate(widths.items()):
-            known = [(float(power), run["loss"]) for power, run in at["runs"].items() if run["loss"] is not None]
+            known = [(float(power), loss) for power, loss in at["losses"].items() if loss is not None]
             panel.plot(*zip(*known, strict=True), marker="o", color=f"C{number}", label=f"hidden_size {width}")
-            best = (float(at["best_power"]), at["runs"][at["best_power"]]["loss"])
-            panel.plot(*best, marker="*", markersize=16, color=f"C{number}")
+            best = at["best_power"]
+            panel.plot(float(best), at["losses"][best], marker="*", markersize=16, color=f"C{number}")
         panel.set_title(TITLES[parametrisation])
         panel.set_xlabel("learning rate, as a power of 2")
         panel.legend(fontsize="small")
     panels[0].set_ylabel("held-out loss, nats per byte")
     figure.savefig(file, format="svg", metadata={"Date": None})
     pyplot.close(figure)
-
-
-def _runs(sweep: Sweep, parametrisation: Parametrisation, width: int) -> dict[int, Result]:
-    powers = sweep.losses(parametrisation, width)
-    known = {power: sweep.results.get(Run(parametrisation, width, power, sweep.seed)) for power in powers}
-    return {power: result for power, result in known.items() if result is not None}
 
 
 def _transfer(sweep: Sweep) -> dict[str, Any]:
@@ -112,25 +108,29 @@ def _transfer(sweep: Sweep) -> dict[str, Any]:
     """
     proxy, target = sweep.family.widths[0], sweep.family.widths[-1]
     rate = sweep.best("mup", proxy)
-    at_target = _runs(sweep, "mup", target)
+    losses = sweep.losses("mup", target)
     direct = {kind: min(sweep.losses(kind, target).values()) for kind in PARAMETRISATIONS}
-    loss = sweep.losses("mup", target)[rate]
-    trials = list(_runs(sweep, "mup", proxy).values())
-    tuning, training = sum(trial.flops for trial in trials), at_target[rate].flops
+    loss, trials = losses[rate], len(sweep.losses("mup", proxy))
+    tuning = sum(run.flops for power in sweep.losses("mup", proxy) for run in sweep.runs("mup", proxy, power).values())
+    tuning, training = tuning / len(sweep.seeds), sweep.runs("mup", target, rate)[sweep.seeds[0]].flops
     return {
         "rate": 2.0**rate,
         "loss": loss,
         "direct": direct,
         "above": {kind: round(loss / best - 1, 5) for kind, best in direct.items()},
         "moved": {kind: sweep.best(kind, target) - sweep.best(kind, proxy) for kind in PARAMETRISATIONS},
-        "trials": len(trials),
+        "trials": trials,
         "cost": {
-            "of_direct_tuning": round(tuning / (len(trials) * training), 4),
+            "of_direct_tuning": round(tuning / (trials * training), 4),
             "of_one_training": round(tuning / training, 4),
-            "with_training": round((tuning + training) / (len(trials) * training), 4),
+            "with_training": round((tuning + training) / (trials * training), 4),
         },
     }
 
 
+def _finite(loss: float) -> float | None:
+    return round(loss, 5) if isfinite(loss) else None
+
+
 def _shown(loss: float | None) -> str:
-    return "diverged" if loss is None or not isfinite(loss) else f"{loss:.4f}"
+    return "diverged" if loss is None else f"{loss:.4f}"

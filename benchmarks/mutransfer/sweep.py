@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from statistics import fmean
 
 from benchmarks.mutransfer.family import Family
 from benchmarks.mutransfer.runs import Result, Run
@@ -32,20 +33,19 @@ class Results:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is asked, and what is known by now."""
+    """What is asked, and what is known by now; losses are means over the seeds."""
 
     family: Family
     results: Results
-    seed: int = 0
+    seeds: tuple[int, ...] = (0,)
 
     def wanted(self) -> Iterator[Run]:
         """The runs that could start now, those of small models first: at a width when the one before is known."""
         for parametrisation in PARAMETRISATIONS:
             for width in self.family.widths:
-                yield from (
-                    runs := [Run(parametrisation, width, p, self.seed) for p in self.powers(parametrisation, width)]
-                )
-                if any(self.results.get(run) is None for run in runs):
+                powers = self.powers(parametrisation, width)
+                yield from (Run(parametrisation, width, power, seed) for power in powers for seed in self.seeds)
+                if not self.losses(parametrisation, width).keys() >= set(powers):
                     break
 
     def powers(self, parametrisation: Parametrisation, width: int) -> range:
@@ -54,10 +54,8 @@ class Sweep:
         before = self.losses(parametrisation, self.family.widths[number - 1]) if number else {}
         middle = min(before, key=before.__getitem__, default=self.family.middle)
         low, high = middle - 1, middle + 1
-        while high - low <= MOST_STEPS:
-            known = self.losses(parametrisation, width)
-            if not all(power in known for power in range(low, high + 1)):
-                break
+        known = self.losses(parametrisation, width)
+        while high - low <= MOST_STEPS and known.keys() >= set(range(low, high + 1)):
             best = min(range(low, high + 1), key=known.__getitem__)
             if best not in (low, high):
                 break
@@ -66,12 +64,17 @@ class Sweep:
 
     def losses(self, parametrisation: Parametrisation, width: int) -> dict[int, float]:
         """The loss at each power of 2 that is known; infinite where training diverged."""
-        found = {}
-        for power in POWERS:
-            result = self.results.get(Run(parametrisation, width, power, self.seed))
-            if result is not None:
-                found[power] = inf if result.loss is None else result.loss
-        return found
+        runs = {power: self.runs(parametrisation, width, power) for power in POWERS}
+        return {
+            power: fmean(inf if run.loss is None else run.loss for run in by_seed.values())
+            for power, by_seed in runs.items()
+            if len(by_seed) == len(self.seeds)
+        }
+
+    def runs(self, parametrisation: Parametrisation, width: int, power: int) -> dict[int, Result]:
+        """By seed, what is known."""
+        runs = {seed: self.results.get(Run(parametrisation, width, power, seed)) for seed in self.seeds}
+        return {seed: result for seed, result in runs.items() if result is not None}
 
     def best(self, parametrisation: Parametrisation, width: int) -> int:
         """The power of 2 with the least loss."""

@@ -10,13 +10,12 @@ from torch import Tensor
 from growth.config import ModelConfig
 from growth.coordinate_check import CoordinateCheck, spread
 from growth.target import resolve_target
-from growth.transfer_plan import Optimizer
 from tests.families import FAMILY_OF
 from tests.families.family import VOCAB_SIZE
 from worker.modules import build_module
 
 WIDTHS = (32, 64, 128, 256)
-STEPS = 4
+RATE, STEPS = 0.01, 4
 
 
 def tokens() -> dict[str, Tensor]:
@@ -40,20 +39,19 @@ def configs(variant: str) -> list[ModelConfig]:
 
 
 @pytest.mark.parametrize(
-    ("variant", "optimizer", "rate"),
+    "variant",
     [
         # A tied head and LayerNorm, a head of its own and grouped heads, one key/value head at every width, post-LN.
-        ("gpt2", "adamw", 0.01),
-        ("llama", "adamw", 0.01),
-        ("llama-mqa-tied", "adamw", 0.01),
-        ("bert", "adamw", 0.01),
-        ("vit", "adamw", 0.01),
-        ("llama", "sgd", 0.5),
+        "gpt2",
+        "llama",
+        "llama-mqa-tied",
+        "bert",
+        "vit",
     ],
 )
-def test_activations_are_as_large_at_every_width(variant: str, optimizer: Optimizer, rate: float) -> None:
+def test_activations_are_as_large_at_every_width(variant: str) -> None:
     batch = images() if variant == "vit" else tokens()
-    check = CoordinateCheck(lambda c, seed: build_module(c, seed=seed), batch, rate, STEPS, optimizer, seeds=(0, 1))
+    check = CoordinateCheck(lambda c, seed: build_module(c, seed=seed), batch, RATE, STEPS, seeds=(0, 1))
     found = check.run(configs(variant))
     mup, standard = spread(found, "mup", STEPS), spread(found, "standard", STEPS)
     assert len(mup) > 10

@@ -12,6 +12,7 @@ from torch import Tensor
 from growth.config import ModelConfig
 from growth.mutransfer import transfer
 from growth.parameter_groups import initialise, param_groups
+from growth.transfer_plan import Optimizer
 from tests.growth.explicit_mup import (
     EPSILON,
     Ratios,
@@ -24,7 +25,7 @@ from tests.growth.explicit_mup import (
 )
 from worker.modules import build_module
 
-LR, DECAY, BETAS, EPS = 5e-3, 0.3, (0.9, 0.95), 1e-4
+LR, DECAY, BETAS, EPS = 2e-2, 0.3, (0.9, 0.95), 1e-4
 VOCABULARY, STEPS = 60, 10
 GPT2_BASE: Mapping[str, Any] = {
     "model_type": "gpt2",
@@ -92,34 +93,44 @@ def loss_of(logits: Tensor, tokens: Tensor) -> Tensor:
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
 
 
-@pytest.mark.parametrize(("base", "grown", "ratios", "logits", "rule_of"), CASES.values(), ids=CASES)
-def test_steps_are_those_of_explicit_multipliers(
-    base: Mapping[str, Any], grown: Mapping[str, Any], ratios: Ratios, logits: Logits, rule_of: RuleOf
-) -> None:
-    plan = transfer(ModelConfig.from_dict(base), ModelConfig.from_dict({**base, **grown}))
+OPTIMIZERS: Mapping[Optimizer, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": partial(torch.optim.AdamW, betas=BETAS),
+    "adam": partial(torch.optim.Adam, betas=BETAS),
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+}
+
+
+def by_hand(optimizer: Optimizer, rule: Rule) -> dict[str, float]:
+    """Of one tensor of the explicit model; SGD's step has the size of the gradient, and so has a decay added to it."""
+    rate, decayed = rule.rate / rule.epsilon if optimizer == "sgd" else rule.rate, rule.decay > 0
+    decay = rule.decay if optimizer == "adamw" else rule.epsilon / rule.rate * decayed
+    told = {"lr": LR * rate, "weight_decay": DECAY * decay}
+    return told if optimizer == "sgd" else {**told, "eps": EPS * rule.epsilon}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("case", CASES)
+def test_steps_are_those_of_explicit_multipliers(case: str, optimizer: Optimizer) -> None:
+    base, grown, ratios, logits, rule_of = CASES[case]
+    plan = transfer(ModelConfig.from_dict(base), ModelConfig.from_dict({**base, **grown}), optimizer=optimizer)
     module = in_float64(build_module(plan.target_config(), seed=0))
     initialise(module, plan, seed=1)
     parameters = dict(module.named_parameters())
     rules = {name: rule_of(name, ratios) for name in parameters}
     explicit = {name: (p.detach() / rules[name].held).requires_grad_() for name, p in parameters.items()}
-    ours = torch.optim.AdamW(param_groups(module, plan, lr=LR, weight_decay=DECAY, eps=EPS), betas=BETAS)
-    theirs = torch.optim.AdamW(
-        [
-            {"params": [w], "lr": LR * r.rate, "weight_decay": DECAY * r.decay, "eps": EPS * r.epsilon}
-            for w, r in zip(explicit.values(), rules.values(), strict=True)
-        ],
-        betas=BETAS,
-    )
+    kind = OPTIMIZERS[optimizer]
+    ours = kind(param_groups(module, plan, lr=LR, weight_decay=DECAY, eps=EPS))
+    theirs = kind([{"params": [w], **by_hand(optimizer, rules[name])} for name, w in explicit.items()])
     start = {name: weight.detach().clone() for name, weight in explicit.items()}
     for step in range(STEPS):
         tokens = torch.randint(VOCABULARY, (4, 12), generator=torch.Generator().manual_seed(step))
         found = loss_of(module(input_ids=tokens).logits, tokens)
         expected = loss_of(logits(explicit, tokens, ratios), tokens)
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-        for optimizer, loss in ((ours, found), (theirs, expected)):
-            optimizer.zero_grad()
+        for steps, loss in ((ours, found), (theirs, expected)):
+            steps.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            steps.step()
         for name, weight in explicit.items():
             torch.testing.assert_close(parameters[name], weight * rules[name].held, rtol=1e-9, atol=1e-9)
     assert all(not torch.allclose(weight, start[name], rtol=0, atol=1e-3) for name, weight in explicit.items())
