@@ -83,6 +83,14 @@ class AsyncGrowClient:
         """A new job for the request of one that failed or was cancelled; always the same one. Raises NotFoundError."""
         return (await self._ask(calls.retry(job_id))).root
 
+    async def send_webhook(self, job_id: str) -> Job:
+        """Sends the webhook of an ended job once more. Raises NotFoundError."""
+        return await self._ask(calls.send_webhook(job_id))
+
+    async def webhook_secret(self, *, change: bool = False) -> str:
+        """What webhooks are signed with, as the Standard Webhooks libraries take it; with `change` another one."""
+        return (await self._ask(calls.webhook_secret(change=change))).secret
+
     async def wait(self, job_id: str, timeout_seconds: float | None = None, *, check: bool = False) -> AnyJob:
         """The job once it has ended. Raises NotFoundError, WaitTimeout, and with `check` JobFailed."""
         return await self._run(wait(job_id, timeout_seconds, check))

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, RootModel
 
-from jobs.schema import ArchitectureList, GrowthRequest, Job, MethodList, Plan, Status
+from jobs.schema import ArchitectureList, GrowthRequest, Job, MethodList, Plan, Status, WebhookSecret
 from jobs.tuning import AnyJob, JobPage, TuneJob, TuneRequest
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -96,6 +96,14 @@ def cancel(job_id: str) -> Call[FoundJob]:
 
 def retry(job_id: str) -> Call[FoundJob]:
     return Call("POST", _path(job_id, "retry"), FoundJob)
+
+
+def send_webhook(job_id: str) -> Call[Job]:
+    return Call("POST", _path(job_id, "webhook"), Job)
+
+
+def webhook_secret(*, change: bool) -> Call[WebhookSecret]:
+    return Call("POST" if change else "GET", "/webhook-secret", WebhookSecret)
 
 
 def events_path(job_id: str) -> str:

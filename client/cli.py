@@ -181,6 +181,28 @@ def retry(job_id: JobId, service: Service) -> None:
         _print(client.retry(job_id), service, show.job)
 
 
+@app.command(epilog=exits.HELP)
+@flattened
+def webhook(job_id: JobId, service: Service) -> None:
+    """Send the webhook of an ended job once more."""
+    with _told_errors(service.as_json), service.client() as client:
+        _print(client.send_webhook(job_id), service, show.job)
+
+
+@app.command(epilog=exits.HELP)
+@flattened
+def secret(
+    service: Service,
+    change: Annotated[
+        bool, typer.Option("--change", help="Make another one; that of before signs too for a day.")
+    ] = False,
+) -> None:
+    """Print the secret that webhooks are signed with."""
+    with _told_errors(service.as_json), service.client() as client:
+        found = client.webhook_secret(change=change)
+        typer.echo(json.dumps({"secret": found}) if service.as_json else found)
+
+
 @app.command("list", epilog=exits.HELP)
 @flattened
 def list_jobs(

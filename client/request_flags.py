@@ -56,6 +56,7 @@ class RequestFlags:
     dtype: Annotated[Dtype | None, flag("What is written; the source's own if left out.")] = None
     seed: Annotated[int | None, flag("Seed of every random choice.")] = None
     priority: Annotated[Priority | None, flag("Which jobs start before which.")] = None
+    webhook: Annotated[str | None, flag("Where to tell that the job has ended, signed.", metavar="URL")] = None
     label: Annotated[
         list[str] | None, flag("A free word to find the job by, as key=value; repeatable.", metavar="KEY=VALUE")
     ] = None
@@ -72,6 +73,7 @@ class RequestFlags:
             "dtype": self.dtype,
             "seed": self.seed,
             "priority": self.priority,
+            "webhook": self.webhook,
             "expert_noise": self.expert_noise,
             "max_shard_bytes": self.max_shard_bytes,
             "verify": self.verify,

@@ -82,6 +82,14 @@ class GrowClient:
         """A new job for the request of one that failed or was cancelled; always the same one. Raises NotFoundError."""
         return self._ask(calls.retry(job_id)).root
 
+    def send_webhook(self, job_id: str) -> Job:
+        """Sends the webhook of an ended job once more. Raises NotFoundError."""
+        return self._ask(calls.send_webhook(job_id))
+
+    def webhook_secret(self, *, change: bool = False) -> str:
+        """What webhooks are signed with, as the Standard Webhooks libraries take it; with `change` another one."""
+        return self._ask(calls.webhook_secret(change=change)).secret
+
     def wait(self, job_id: str, timeout_seconds: float | None = None, *, check: bool = False) -> AnyJob:
         """The job once it has ended. Raises NotFoundError, WaitTimeout, and with `check` JobFailed."""
         return self._run(wait(job_id, timeout_seconds, check))

@@ -64,6 +64,8 @@ def job(found: AnyJob) -> RenderableType:
     if found.started_at is not None:
         ended = found.finished_at or datetime.now(UTC)
         facts.append(("time", f"{(ended - found.started_at).total_seconds():.1f} s, attempt {found.attempt}"))
+    if found.webhook is not None:
+        facts.append(("webhook", ", ".join(filter(None, [found.webhook.state, found.webhook.error]))))
     shown = _facts(*facts, *_error(found), *(_outcome(found) if isinstance(found, Job) else ()))
     return search_view(shown, found) if isinstance(found, TuneJob) else shown
 

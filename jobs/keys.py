@@ -23,6 +23,9 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | jobs:<sha256>                | zset   | those of an owner, of one kind, one method or any, one label or any    |
 | <a listing index>:<status>   | zset   | its jobs of one status                                                 |
 | idempotency:<sha256>         | string | "<fingerprint> <id>" of an owner's key; expires                        |
+| webhooks                     | zset   | ended, its webhook not delivered; score: when due (`webhooks.py`)      |
+| webhook_secrets              | hash   | what each owner's webhooks are signed with                             |
+| usage:<sha256>               | string | bytes that an owner's queued and running jobs will write               |
 | api_keys                     | hash   | what is known of each key, by its SHA-256 (`service/key_store.py`)     |
 | celery:...                   |        | kombu's own: the queue's messages (`queue.py`)                         |
 """
@@ -55,6 +58,8 @@ class Keys:
         self.ended = self._key("ended")
         self.pace = self._key("pace")
         self.all = self._key("jobs", "all")
+        self.webhooks = self._key("webhooks")
+        self.webhook_secrets = self._key("webhook_secrets")
         self.api_keys = self._key("api_keys")
         self.broker_prefix = self._key("celery", "")
 
@@ -98,13 +103,16 @@ class Keys:
         """The part of a listing index with the jobs of one status."""
         return f"{index}:{status}"
 
+    def usage(self, owner: str) -> str:
+        return self._key("usage", _hashed(owner))
+
     def idempotency(self, owner: str, key: str) -> str:
         return self._key("idempotency", _hashed(owner, key))
 
     def of_job(self, job_id: str) -> list[str]:
         """What `lua/job.lua` unpacks, in its order."""
         sets = [self.outbox, self.published, self.waiting, self.leases, self.outputs, self.ended]
-        return [self.job(job_id), self.events(job_id), self.changes, *sets, self.pace]
+        return [self.job(job_id), self.events(job_id), self.changes, *sets, self.pace, self.webhooks]
 
     def _key(self, *parts: str) -> str:
         return ":".join((self.namespace, *parts))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from jobs.errors import InvalidCursor
-from jobs.schema import Event, EventKind, Failure, FitPoint, GrowthRequest, Job, Plan, Result, Stage, Status
+from jobs.schema import Delivery, Event, EventKind, Failure, FitPoint, GrowthRequest, Job, Plan, Result, Stage, Status
 from jobs.search_space import Name
 from jobs.tuning import AnyJob, TrialJob, TrialRequest, TrialResult, TuneJob, TunePlan, TuneRequest, TuneResult
 
@@ -68,10 +68,12 @@ def new_fields(
     indexes: Sequence[str],
 ) -> list[str]:
     """Names and values in turn, of a record that nothing has happened to yet; `indexes` are for `lua/job.lua`."""
-    told = {"plan": plan.model_dump_json(), "priority": request.priority}
+    told = {"plan": plan.model_dump_json(), "priority": request.priority, "bytes": "0"}
     if isinstance(request, TuneRequest):
         # How often it was stepped, what it has not seen yet, and its trials that have not ended.
         return _new("tune", request, owner, created_microseconds, indexes, **told, step="0", news="0", live="0")
+    assert isinstance(plan, Plan)
+    told |= {"webhook": "0" if request.webhook is None else "1", "bytes": str(plan.target.weight_bytes)}
     return _new("grow", request, owner, created_microseconds, indexes, **told)
 
 
@@ -138,6 +140,11 @@ class Queue:
         return round((self.position + 1) * self.pace_seconds / self.running)
 
 
+def retry_after_seconds(pace: str | None) -> int:
+    """When it is worth asking again, of an owner who may have no more: about when a job ends, but not hours later."""
+    return 30 if pace is None else min(max(round(float(pace)), 1), 300)
+
+
 def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> AnyJob:
     """The record as the schema has it; without a search's trials, or a trial's curve."""
     state: dict[str, Any] = {
@@ -154,6 +161,7 @@ def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> AnyJob:
         "finished_at": moment(fields["finished_at"]) if "finished_at" in fields else None,
         "queue_position": queue.position,
         "expected_wait_seconds": queue.expected_wait_seconds(),
+        "webhook": _delivery(fields),
         "retry_of": fields.get("retry_of"),
         "retried_by": fields.get("retried_by"),
         "version": int(fields["version"]),
@@ -191,6 +199,18 @@ def to_curve(points: Mapping[str, str]) -> list[FitPoint]:
 
 def _result(kind: type[Outcome], fields: Mapping[str, str]) -> Outcome | None:
     return kind.model_validate_json(fields["result"]) if "result" in fields else None
+
+
+def _delivery(fields: Mapping[str, str]) -> Delivery | None:
+    if "webhook_state" not in fields:
+        return None
+    return Delivery.model_validate(
+        {
+            "state": fields["webhook_state"],
+            "attempts": int(fields["webhook_attempts"]),
+            "error": fields["webhook_error"] or None,
+        }
+    )
 
 
 def to_event(event_id: str, fields: Mapping[str, str]) -> Event:

@@ -18,8 +18,11 @@ from pydantic import (
     StringConstraints,
     Tag,
     ValidationInfo,
+    WrapValidator,
     field_validator,
 )
+
+from jobs.tolerance import without_unknown
 
 MAX_SIZE = 2**31 - 1
 MAX_LABELS = 32
@@ -31,6 +34,7 @@ StorageUri = Annotated[
     StringConstraints(pattern=r"^(s3|file)://[^\s\x00-\x1f]+$", max_length=2048),
     Field(description="`s3://bucket/prefix` or `file:///absolute/folder`"),
 ]
+WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=2048)]
 Size = Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE)]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,63}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
@@ -43,6 +47,12 @@ class Closed(BaseModel):
     """A model that refuses fields it does not know, so that a typing error is never silently ignored."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Answer(BaseModel):
+    """A model that passes over fields it does not know, so that an older client reads what a newer service says."""
+
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
 
 
 class Method(BaseModel):
@@ -213,6 +223,8 @@ class GrowthRequest(Closed):
     """Seeds every random choice: the same request writes the same bytes."""
     labels: Annotated[dict[Label, LabelValue], Field(max_length=MAX_LABELS)] = Field(default_factory=dict)
     """Free words to find the job by."""
+    webhook: WebhookUrl | None = None
+    """Where to send a signed message once the job has ended (docs/webhooks.md)."""
     priority: Priority = "normal"
     """Which jobs wait for which: those of a higher priority start first, but never stop one that runs."""
     max_shard_bytes: Annotated[int, Field(strict=True, ge=1_000_000, le=50_000_000_000)] = 5_000_000_000
@@ -221,7 +233,7 @@ class GrowthRequest(Closed):
     """Load source and target and compare their logits before the commit."""
 
 
-class ModelSize(Closed):
+class ModelSize(Answer):
     """One model, by what it takes to store and run."""
 
     sizes: dict[str, int]
@@ -232,7 +244,7 @@ class ModelSize(Closed):
     """Of one forward pass, matrix products alone (2 per multiply-add); an image's tokens are its patches."""
 
 
-class Candidate(Closed):
+class Candidate(Answer):
     """A method that `auto` looked at."""
 
     label: str
@@ -247,7 +259,7 @@ class Candidate(Closed):
     """Right after growth, nats per token to four decimals, where it was measured."""
 
 
-class Selection(Closed):
+class Selection(Answer):
     """Which method `auto` picked, and how."""
 
     label: str
@@ -258,7 +270,7 @@ class Selection(Closed):
     """In the order of the rule's preference."""
 
 
-class Plan(Closed):
+class Plan(Answer):
     """What a request would do, computed from the source's config and safetensors headers alone."""
 
     model_type: str
@@ -307,7 +319,7 @@ class Stage(StrEnum):
     COMMITTING = "committing"
 
 
-class Failure(Closed):
+class Failure(Answer):
     """Why a job failed: a stable code and one sentence."""
 
     code: str
@@ -317,7 +329,7 @@ class Failure(Closed):
     """A JSON pointer into the request, where one field is to blame."""
 
 
-class FitPoint(Closed):
+class FitPoint(Answer):
     """The losses at one step of a fit, or of the training of a source."""
 
     step: int
@@ -327,7 +339,7 @@ class FitPoint(Closed):
     held_out_loss: float | None = None
 
 
-class FitReport(Closed):
+class FitReport(Answer):
     steps: int
     initial_held_out_loss: float
     final_held_out_loss: float
@@ -341,7 +353,7 @@ class FitReport(Closed):
     curve: list[FitPoint] = Field(default_factory=list)
 
 
-class PretrainingReport(Closed):
+class PretrainingReport(Answer):
     """How the training of an untrained source went."""
 
     steps: int
@@ -351,7 +363,7 @@ class PretrainingReport(Closed):
     """The steps at which the held-out loss was measured."""
 
 
-class Verification(Closed):
+class Verification(Answer):
     """Source against target on the same inputs."""
 
     tokens: int
@@ -364,7 +376,7 @@ class Verification(Closed):
     target_loss: float | None = None
 
 
-class Result(Closed):
+class Result(Answer):
     """What a succeeded job left behind."""
 
     output: str
@@ -383,7 +395,47 @@ class Result(Closed):
     stage_seconds: dict[str, float] = Field(default_factory=dict)
 
 
-class MapPicture(Closed):
+class Delivery(Answer):
+    """How far the webhook of an ended job is."""
+
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int
+    error: str | None = None
+    """Why the last attempt did not deliver it."""
+
+
+class WebhookData(Answer):
+    """The job in short; `GET /jobs/{job_id}` has all of it."""
+
+    id: str
+    status: Status
+    output: str
+    labels: dict[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    manifest: str | None
+    """Of a succeeded job: the URI whose presence is the commit."""
+    error: Failure | None
+
+
+class WebhookMessage(Answer):
+    """What a webhook's body holds, in the form of the Standard Webhooks specification."""
+
+    type: Literal["job.succeeded", "job.failed", "job.cancelled"]
+    timestamp: datetime
+    """When the job ended."""
+    data: WebhookData
+
+
+class WebhookSecret(Answer):
+    """What the caller's webhooks are signed with."""
+
+    secret: str
+    """As the Standard Webhooks libraries take it: `whsec_` and base64."""
+
+
+class MapPicture(Answer):
     """A matrix of an operator in at most 64 x 64 cells, or several of one key that look the same."""
 
     part: Literal["width", "depth"]
@@ -402,7 +454,7 @@ class MapPicture(Closed):
     the cell's block."""
 
 
-class OperatorPicture(Closed):
+class OperatorPicture(Answer):
     """What an operator looks like: how each axis grew, and which layers were mixed."""
 
     pictures: list[MapPicture]
@@ -410,7 +462,7 @@ class OperatorPicture(Closed):
     """Axes and parameters beyond those that are shown."""
 
 
-class JobState(Closed):
+class JobState(Answer):
     """What every job has, whatever it does."""
 
     id: str
@@ -431,6 +483,8 @@ class JobState(Closed):
     expected_wait_seconds: int | None = None
     """While it is queued, about how long until it starts: the jobs up to this one, times how long jobs ran lately,
     shared out among as many workers as have a job now. Left out where none has, or none has ended yet."""
+    webhook: Delivery | None = None
+    """Of an ended job whose request names one."""
     retry_of: str | None = None
     """The job that this one was made to try again."""
     retried_by: str | None = None
@@ -443,7 +497,7 @@ class Job(JobState):
     """A growth."""
 
     kind: Literal["grow"] = "grow"
-    request: GrowthRequest
+    request: Annotated[GrowthRequest, WrapValidator(without_unknown)]
     plan: Plan
     result: Result | None = None
 
@@ -458,9 +512,10 @@ class EventKind(StrEnum):
     TRIAL = "trial"
     LOG = "log"
     RETRIED = "retried"
+    WEBHOOK = "webhook"
 
 
-class Event(Closed):
+class Event(Answer):
     id: str
     """Ordered; what `Last-Event-ID` takes."""
     at: datetime
@@ -469,12 +524,12 @@ class Event(Closed):
     data: dict[str, JsonValue]
 
 
-class EventPage(Closed):
+class EventPage(Answer):
     events: list[Event]
     next_cursor: str | None = None
 
 
-class MethodDescription(Closed):
+class MethodDescription(Answer):
     """A growth method, as `GET /methods` tells it."""
 
     name: str
@@ -486,11 +541,11 @@ class MethodDescription(Closed):
     """JSON schema of the options that go beside the name."""
 
 
-class MethodList(Closed):
+class MethodList(Answer):
     methods: list[MethodDescription]
 
 
-class ExactGrowth(Closed):
+class ExactGrowth(Answer):
     """What can grow without changing what the model computes, with a method that is made for it."""
 
     hidden_size: Literal["any", "whole_multiples"]
@@ -500,7 +555,7 @@ class ExactGrowth(Closed):
     head_dim: bool
 
 
-class ArchitectureDescription(Closed):
+class ArchitectureDescription(Answer):
     """A family of models that can be grown, as `GET /architectures` tells it."""
 
     model_type: str
@@ -515,7 +570,7 @@ class ArchitectureDescription(Closed):
     exact: ExactGrowth
 
 
-class ArchitectureList(Closed):
+class ArchitectureList(Answer):
     architectures: list[ArchitectureDescription]
 
 

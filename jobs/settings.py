@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Self, TypedDict
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -63,6 +64,12 @@ class SharedSettings(BaseSettings):
             access_key_id=_shown(self.s3_access_key_id),
             secret_access_key=_shown(self.s3_secret_access_key),
         )
+
+    def secrets(self) -> list[str]:
+        """What must stand in no log, event or answer."""
+        return [
+            secret for secret in (urlsplit(self.redis_url).password, self.s3_access()["secret_access_key"]) if secret
+        ]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -16,9 +16,19 @@ import redis
 from pydantic import BaseModel, JsonValue
 
 from jobs import record
-from jobs.errors import IdempotencyConflict, JobNotFound, LeaseLost, NotClaimable, NotRetryable, OutputReserved
+from jobs.errors import (
+    IdempotencyConflict,
+    JobNotFound,
+    LeaseLost,
+    NotClaimable,
+    NotRetryable,
+    OutputReserved,
+    QuotaExceeded,
+)
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
+from jobs.quotas import NO_QUOTA, Quota
+from jobs.redaction import Redactor
 from jobs.schema import (
     EventKind,
     EventPage,
@@ -68,6 +78,7 @@ class JobStore:
     def __init__(self, settings: SharedSettings, namespace: str = NAMESPACE) -> None:
         self.keys = Keys(namespace)
         self._settings = settings
+        self._redact = Redactor(settings.secrets())
         self._client = connect(settings.redis_url)
         self._scripts = Scripts(self._client)
 
@@ -85,6 +96,7 @@ class JobStore:
         idempotency_key: str | None = None,
         *,
         retry_of: str | None = None,
+        quota: Quota = NO_QUOTA,
     ) -> tuple[Job, bool]: ...
 
     @overload
@@ -96,6 +108,7 @@ class JobStore:
         idempotency_key: str | None = None,
         *,
         retry_of: str | None = None,
+        quota: Quota = NO_QUOTA,
     ) -> tuple[TuneJob, bool]: ...
 
     def create(
@@ -106,11 +119,12 @@ class JobStore:
         idempotency_key: str | None = None,
         *,
         retry_of: str | None = None,
+        quota: Quota = NO_QUOTA,
     ) -> tuple[AnyJob, bool]:
         """A new queued job with its output reserved; or, and True, the job that the key made before.
 
         `retry_of` names a job that ended without a result, and is its own key, for good. Raises IdempotencyConflict,
-        OutputReserved, NotRetryable, JobNotFound.
+        QuotaExceeded, OutputReserved, NotRetryable, JobNotFound.
         """
         created = self.now()
         job_id = record.new_id(created)
@@ -126,21 +140,26 @@ class JobStore:
             self._settings.idempotency_seconds,
             PUBLISH_GRACE_SECONDS,
             retry_of or "",
+            *quota.arguments(),
             record.folder(output) if output else "",
             *record.new_fields(request, plan, owner, created, indexes),
-            more_keys=[self.keys.idempotency(owner, key), *former],
+            *("usage", usage := self.keys.usage(owner)),
+            *quota.fields(),
+            more_keys=[self.keys.idempotency(owner, key), usage, *former],
         )
-        if outcome == "conflict":
-            raise IdempotencyConflict(key)
-        if outcome == "reserved":
-            reserved, holder = rest
-            raise OutputReserved(output, reserved, holder)
-        if retry_of is not None and outcome == "not_retryable":
-            if rest[0] is None:
-                raise JobNotFound(retry_of)
-            raise NotRetryable(retry_of, rest[0])
-        if outcome == "known":
-            return self.get(rest[0]), rest[0] != job_id
+        match outcome:
+            case "conflict":
+                raise IdempotencyConflict(key)
+            case "reserved":
+                reserved, holder = rest
+                raise OutputReserved(output, reserved, holder)
+            case "not_retryable":
+                raise JobNotFound(str(retry_of)) if rest[0] is None else NotRetryable(str(retry_of), rest[0])
+            case "quota":
+                exceeded, pace = rest
+                raise QuotaExceeded(exceeded, record.retry_after_seconds(pace))
+            case "known":
+                return self.get(rest[0]), rest[0] != job_id
         return _job(rest[0]), False
 
     def made_by(self, request: GrowthRequest | TuneRequest, owner: str, idempotency_key: str) -> AnyJob | None:
@@ -267,7 +286,7 @@ class JobStore:
         data: dict[str, JsonValue],
     ) -> None:
         """An event that changes no record. Raises LeaseLost; after a broken connection it may stand there twice."""
-        self._fenced("append", job_id, attempt, kind, json.dumps(data))
+        self._fenced("append", job_id, attempt, kind, self._redact(json.dumps(data)))
 
     def finish(self, job_id: str, attempt: int, outcome: Result | TrialResult | Failure | None) -> AnyJob:
         """Ends the job, once and forever: `succeeded`, `failed`, or with None `cancelled`. Raises LeaseLost."""
@@ -275,7 +294,7 @@ class JobStore:
             case Result() | TrialResult():
                 ending = (Status.SUCCEEDED, _json(outcome), "")
             case Failure():
-                ending = (Status.FAILED, "", _json(outcome))
+                ending = (Status.FAILED, "", self._redact(_json(outcome)))
             case None:
                 ending = (Status.CANCELLED, "", "")
         return _job(self._fenced("finish", job_id, attempt, *ending))

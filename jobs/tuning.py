@@ -14,11 +14,13 @@ from pydantic import (
     JsonValue,
     Tag,
     ValidationError,
+    WrapValidator,
     model_validator,
 )
 
 from jobs.schema import (
     MAX_LABELS,
+    Answer,
     Closed,
     Data,
     Failure,
@@ -34,6 +36,7 @@ from jobs.schema import (
     Untrained,
 )
 from jobs.search_space import DEFAULT_SPACE, WHOLE, Name, Values, all_whole, bounds
+from jobs.tolerance import without_unknown
 
 MAX_TRIALS = 512
 MAX_POINTS = 64
@@ -190,7 +193,7 @@ def _check_usable(train: Pretraining, name: Name, value: float) -> None:
         raise ValueError(f"search_space.{name} reaches {value:g}; it {said}") from None
 
 
-class TunePlan(Closed):
+class TunePlan(Answer):
     """What a search will do, computed from the configs alone."""
 
     model_type: str
@@ -226,7 +229,7 @@ class TrialState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class TrialResult(Closed):
+class TrialResult(Answer):
     """How far a trial came."""
 
     steps: int
@@ -236,7 +239,7 @@ class TrialResult(Closed):
     """Ended early, because it was worse than others."""
 
 
-class Trial(Closed):
+class Trial(Answer):
     """A trial as its search tells of it; `GET /jobs/{job_id}` has the whole."""
 
     number: int
@@ -256,7 +259,7 @@ class Trial(Closed):
     """The steps at which the held-out loss was measured."""
 
 
-class Best(Closed):
+class Best(Answer):
     """The completed trial with the lowest held-out loss."""
 
     number: int
@@ -265,7 +268,7 @@ class Best(Closed):
     held_out_loss: float
 
 
-class TuneResult(Closed):
+class TuneResult(Answer):
     """What a search found."""
 
     best: Best
@@ -285,7 +288,7 @@ class TuneJob(JobState):
     """A search."""
 
     kind: Literal["tune"] = "tune"
-    request: TuneRequest
+    request: Annotated[TuneRequest, WrapValidator(without_unknown)]
     plan: TunePlan
     result: TuneResult | None = None
     trials: list[Trial] | None = None
@@ -301,7 +304,7 @@ class TrialJob(JobState):
     number: int
     """In the search, from 0 on."""
     point: dict[Name, float]
-    request: TrialRequest
+    request: Annotated[TrialRequest, WrapValidator(without_unknown)]
     result: TrialResult | None = None
     pruned: bool = False
     """Told to end early."""
@@ -312,6 +315,6 @@ class TrialJob(JobState):
 AnyJob = Annotated[Job | TuneJob | TrialJob, Discriminator("kind")]
 
 
-class JobPage(Closed):
+class JobPage(Answer):
     jobs: list[AnyJob]
     next_cursor: str | None = None

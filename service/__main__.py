@@ -2,6 +2,7 @@
 
 import uvicorn
 
+from jobs.redaction import Redactor, redact_logs
 from service.app import create_app
 from service.logs import configure_logs
 from service.settings import ServiceSettings
@@ -14,6 +15,7 @@ def main() -> None:
     """Serves in this process."""
     settings = ServiceSettings()
     configure_logs(settings.log_format)
+    redact_logs(Redactor(settings.secrets()))
     uvicorn.run(
         create_app(settings),
         host=settings.host,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from jobs.quotas import Quota
 from storage import Uri
 
 LOOPBACK_OWNER = "local"
@@ -51,6 +52,21 @@ class Prefixes(_Read):
         return self.source if own is None else own
 
 
+class Quotas(_Read):
+    """How much an owner may have at a time; what is left out has no limit."""
+
+    queued: Annotated[int, Field(ge=0)] | None = None
+    """Jobs that wait; a further one is answered with 429."""
+    running: Annotated[int, Field(ge=1)] | None = None
+    """Jobs that run; further ones wait in the queue, and let others' go first."""
+    bytes: Annotated[int, Field(ge=0)] | None = None
+    """Of the checkpoints that queued and running jobs will write; a job that goes beyond is answered with 429."""
+
+    def quota(self) -> Quota:
+        """As the job store takes it."""
+        return Quota(self.queued, self.running, self.bytes)
+
+
 class ApiKey(_Read):
     """One client's key, which is known to nobody here; `printf %s "$KEY" | sha256sum` makes `key_sha256`."""
 
@@ -61,6 +77,8 @@ class ApiKey(_Read):
     prefixes: Prefixes
     scopes: tuple[Scope, ...] = READ_AND_WRITE
     """`jobs:read`, `jobs:write`; `admin` is both, for the jobs of every owner."""
+    quotas: Quotas = Quotas()
+    """How much the owner may have at a time, counted over all of its keys."""
     expires_at: AwareDatetime | None = None
     """The moment from which the key is refused; left out, never."""
 

@@ -1,5 +1,6 @@
 """The composition root: settings in, a FastAPI app out."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from typing import Any
@@ -10,18 +11,21 @@ from fastapi.routing import APIRoute
 
 from jobs.queue import make_celery
 from jobs.reconcile import Reconciler
+from jobs.redaction import Redactor
 from jobs.schema import Problem
 from jobs.store import JobStore
 from jobs.watch import Watcher
+from jobs.webhooks import Webhooks
 from service import problems
 from service.access_log import AccessLog
 from service.auth import Callers
 from service.body_limit import BodyLimit
+from service.courier import Courier
 from service.event_stream import HEARTBEAT_SECONDS
 from service.key_store import KeyStore
 from service.keyring import Keyring
 from service.parts import Parts
-from service.routes import catalogue, dashboard, grow, health, jobs, tune
+from service.routes import catalogue, dashboard, grow, health, jobs, tune, webhooks
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
 
@@ -57,11 +61,12 @@ def create_app(settings: ServiceSettings | None = None, *, heartbeat_seconds: fl
         docs_url=None,
         redoc_url=None,
     )
+    app.state.redact = Redactor(settings.secrets())
     app.state.callers = Callers(settings, keyring)
     app.add_middleware(BodyLimit)
     app.add_middleware(AccessLog)
     problems.install(app)
-    for routes in (grow, tune, jobs, catalogue, health):
+    for routes in (grow, tune, jobs, webhooks, catalogue, health):
         app.include_router(routes.router)
     dashboard.install(app)
     return app
@@ -76,14 +81,18 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         celery = make_celery(settings)
         storage = Storage(StorageSettings(S3Settings(**settings.s3_access())))
-        with closing(keyring), closing(JobStore(settings)) as store:
+        outbox = Webhooks(settings.redis_url)
+        with closing(keyring), closing(outbox), closing(JobStore(settings)) as store:
             async with Watcher(store, settings.redis_url) as watcher:
-                app.state.parts = Parts(settings, store, storage, celery, watcher, heartbeat_seconds)
+                app.state.parts = Parts(settings, store, storage, celery, watcher, outbox, heartbeat_seconds)
+                courier = asyncio.create_task(Courier(store, outbox, settings.webhook_hosts).run())
                 reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
                 try:
                     yield
                 finally:
+                    courier.cancel()
+                    await asyncio.wait([courier])
                     reconciler.stop()
                     celery.close()
 

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.responses import Response
 
+from jobs.quotas import NO_QUOTA, Quota
 from service.api_keys import KINDS, LOOPBACK_OWNER, ApiKey, Kind, Scope, hash_of
 from service.errors import NotLoopback, ScopeRequired, Unauthorized
 from service.keyring import Keyring
@@ -25,6 +26,7 @@ from storage import Uri
 READS = frozenset({"GET", "HEAD"})
 DOTS_OF_A_TOKEN = 2
 """A JWT has them; a key that `grow keys` made has none."""
+SECRETS = frozenset({"/webhook-secret"})
 CREATES_NOTHING = frozenset({"/plan"})
 
 
@@ -36,6 +38,7 @@ class Caller:
     scopes: frozenset[Scope]
     prefixes: Mapping[Kind, tuple[Uri, ...]] | None
     """Allowed prefixes of each kind; anything where None."""
+    quota: Quota = NO_QUOTA
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -79,7 +82,8 @@ class Callers:
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("Send an API key as `Authorization: Bearer <key>`.")
         if self._tokens is not None and token.count(".") == DOTS_OF_A_TOKEN:
-            return Caller(*await asyncio.to_thread(self._tokens.read, token.strip()))
+            owner, scopes, prefixes = await asyncio.to_thread(self._tokens.read, token.strip())
+            return Caller(owner, scopes, prefixes, self._tokens.quota)
         return await self._by_key(hash_of(token.strip()))
 
     async def _by_key(self, key_sha256: str) -> Caller:
@@ -92,9 +96,8 @@ class Callers:
 
 
 def _caller(key: ApiKey) -> Caller:
-    return Caller(
-        key.name, frozenset(key.scopes), {kind: tuple(map(Uri.parse, key.prefixes.of(kind))) for kind in KINDS}
-    )
+    prefixes = {kind: tuple(map(Uri.parse, key.prefixes.of(kind))) for kind in KINDS}
+    return Caller(key.name, frozenset(key.scopes), prefixes, key.quotas.quota())
 
 
 def _on_loopback(request: Request) -> bool:
@@ -119,9 +122,8 @@ class ProtectedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        needed: Scope = (
-            "jobs:read" if (self.methods or set()) <= READS or self.path in CREATES_NOTHING else "jobs:write"
-        )
+        reads = (self.methods or set()) <= READS and self.path not in SECRETS
+        needed: Scope = "jobs:read" if reads or self.path in CREATES_NOTHING else "jobs:write"
 
         async def identify_first(request: Request) -> Response:
             callers: Callers = request.app.state.callers

@@ -6,6 +6,7 @@ ServiceError
 ├── NotLoopback           no keys are configured, and the client is not on this machine
 ├── ScopeRequired         the key is good, but not for this
 ├── PrefixNotAllowed      a URI outside of what this client may name
+├── WebhookRefused        a webhook's address that nothing may be sent to
 ├── DataRequired          a method that fits, without data to fit on
 ├── InvalidSearchSpace    a search over it can't be made as asked
 ├── SourceNotFound        nothing lies at the source
@@ -50,6 +51,11 @@ class ScopeRequired(ServiceError):
 
 class PrefixNotAllowed(ServiceError):
     code = "prefix_not_allowed"
+
+
+class WebhookRefused(ServiceError):
+    code = "invalid_webhook"
+    field = "/webhook"
 
 
 class DataRequired(ServiceError):

@@ -7,8 +7,9 @@ from typing import Any
 
 from jobs.keys import NAMESPACE, Keys
 from jobs.scripts import connect, reaching_redis
-from service.api_keys import LOOPBACK_OWNER, Prefixes, Scope, StoredKey, hash_of
+from service.api_keys import LOOPBACK_OWNER, Prefixes, Quotas, Scope, StoredKey, hash_of
 
+NO_QUOTAS = Quotas()
 KEY_PREFIX = "grow_"
 """So that secret scanners know a key where they see one."""
 
@@ -24,7 +25,12 @@ class KeyStore:
         self._client.close()
 
     def create(
-        self, name: str, prefixes: Prefixes, scopes: tuple[Scope, ...], good_for: timedelta | None = None
+        self,
+        name: str,
+        prefixes: Prefixes,
+        scopes: tuple[Scope, ...],
+        good_for: timedelta | None = None,
+        quotas: Quotas = NO_QUOTAS,
     ) -> tuple[StoredKey, str]:
         """A new key as it is kept, and the key itself, which nobody can tell again. Raises ValueError."""
         if name == LOOPBACK_OWNER:
@@ -36,6 +42,7 @@ class KeyStore:
             key_sha256=hash_of(key),
             prefixes=prefixes,
             scopes=scopes,
+            quotas=quotas,
             created_at=now,
             expires_at=None if good_for is None else now + good_for,
         )

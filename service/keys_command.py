@@ -14,7 +14,7 @@ from rich.table import Table
 
 from jobs.errors import StoreUnavailable
 from jobs.settings import SharedSettings
-from service.api_keys import READ_AND_WRITE, Prefixes, StoredKey
+from service.api_keys import READ_AND_WRITE, Prefixes, Quotas, StoredKey
 from service.key_store import KeyStore
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -45,6 +45,11 @@ def create(
     good_for: Annotated[
         str | None, typer.Option(metavar="TIME", help="How long the key is good, such as 90d, 12h or 30m.")
     ] = None,
+    max_queued: Annotated[int | None, typer.Option(help="Most jobs of this owner that wait at a time.")] = None,
+    max_running: Annotated[int | None, typer.Option(help="Most jobs of this owner that run at a time.")] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(help="Most bytes that queued and running jobs of this owner will write.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it, this once: only its hash is kept."""
@@ -56,8 +61,9 @@ def create(
             optimizer=None if optimizer is None else tuple(optimizer),
             output=tuple(output or ()),
         )
+        quotas = Quotas(queued=max_queued, running=max_running, bytes=max_bytes)
         scopes: Any = READ_AND_WRITE if scope is None else tuple(scope)
-        made, key = keys.create(name, prefixes, scopes, None if good_for is None else _time(good_for))
+        made, key = keys.create(name, prefixes, scopes, None if good_for is None else _time(good_for), quotas)
         if as_json:
             typer.echo(json.dumps({"key": key, **_shown(made)}))
         else:

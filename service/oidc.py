@@ -7,7 +7,7 @@ from urllib.parse import quote
 import jwt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
-from service.api_keys import KINDS, READ_AND_WRITE, SCOPES, Kind, Prefixes, Scope
+from service.api_keys import KINDS, READ_AND_WRITE, SCOPES, Kind, Prefixes, Quotas, Scope
 from service.errors import Unauthorized
 from service.signing_keys import SigningKeys
 from storage import InvalidUri, Uri
@@ -55,12 +55,15 @@ class Oidc(BaseModel):
     """Of tokens without that claim."""
     prefixes: Prefixes
     """As of a key; `{owner}` in them is the owner of the token."""
+    quotas: Quotas = Quotas()
+    """Of each owner."""
 
 
 class Tokens:
     """Reads tokens; for any number of threads."""
 
     def __init__(self, oidc: Oidc) -> None:
+        self.quota = oidc.quotas.quota()
         self._oidc = oidc
         self._keys = SigningKeys(oidc.jwks_url)
 

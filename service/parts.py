@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from jobs.store import JobStore
 from jobs.watch import Watcher
+from jobs.webhooks import Webhooks
 from service.settings import ServiceSettings
 from storage import Storage
 
@@ -19,6 +20,7 @@ class Parts:
     storage: Storage
     celery: Celery
     watcher: Watcher
+    webhooks: Webhooks
     heartbeat_seconds: float
 
 

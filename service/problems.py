@@ -15,7 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from growth.errors import GrowthError
-from jobs.errors import IdempotencyConflict, InvalidCursor, JobNotFound, NotRetryable, OutputReserved, StoreUnavailable
+from jobs.errors import (
+    IdempotencyConflict,
+    InvalidCursor,
+    JobNotFound,
+    NotRetryable,
+    OutputReserved,
+    QuotaExceeded,
+    StoreUnavailable,
+    WebhookNotDue,
+)
 from jobs.schema import Problem
 from service import errors
 from service.invalid_request import GROWTH, SEARCH, explain
@@ -39,6 +48,7 @@ EDGES: Mapping[type[Exception], Edge] = {
     errors.NotLoopback: Edge(403),
     errors.ScopeRequired: Edge(403),
     errors.PrefixNotAllowed: Edge(403),
+    errors.WebhookRefused: Edge(422),
     errors.DataRequired: Edge(422),
     errors.InvalidSearchSpace: Edge(422),
     errors.SourceNotFound: Edge(422),
@@ -58,6 +68,8 @@ EDGES: Mapping[type[Exception], Edge] = {
         "The output overlaps with one that another job is about to write; choose another, or wait for that job to end.",
     ),
     NotRetryable: Edge(409, "not_retryable"),
+    QuotaExceeded: Edge(429, "quota_exceeded"),
+    WebhookNotDue: Edge(409, "webhook_not_due"),
     InvalidCursor: Edge(422, "invalid_cursor"),
     StoreUnavailable: Edge(503, "store_unavailable", "The job store does not answer; try again shortly."),
 }
@@ -149,8 +161,11 @@ def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in sorted(statuses)}
 
 
-async def _refuse(_request: Request, error: Exception) -> Response:
-    return respond(to_problem(error))
+async def _refuse(request: Request, error: Exception) -> Response:
+    headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, QuotaExceeded) else None
+    problem, redact = to_problem(error), request.app.state.redact
+    hint = None if problem.hint is None else redact(problem.hint)
+    return respond(problem.model_copy(update={"detail": redact(problem.detail), "hint": hint}), headers)
 
 
 async def _refuse_body(request: Request, error: Exception) -> Response:

@@ -32,6 +32,8 @@ class ServiceSettings(SharedSettings):
     `prefixes` and what else docs/access.md lists."""
     allowed_prefixes: Annotated[tuple[Prefix, ...] | None, NoDecode, BeforeValidator(_split)] = None
     """For loopback clients without keys, separated by commas; left out, they may name anything."""
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Hosts, or `host:port`, to which webhooks may also go over http and on private networks, separated by commas."""
     log_format: Literal["console", "json"] = "console"
     """`json` writes one object a line, for a log collector."""
 

@@ -18,6 +18,7 @@ from growth.source import SourceCheckpoint, read_source
 from growth.untrained import TOKENIZER_FIELD, check_corpus, check_no_state, trained_first, untrained_source
 from jobs.errors import JobNotFound, NotRetryable
 from jobs.schema import GrowthRequest, Job, Plan, Status, Untrained
+from service import webhook_address
 from service.auth import Caller
 from service.errors import (
     DataRequired,
@@ -41,13 +42,14 @@ def submit(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key
     """
     places = _places(request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
+    _check_webhook(request, parts)
     if idempotency_key is not None:
         known = parts.store.made_by(request, caller.name, idempotency_key)
         if known is not None:
             assert isinstance(known, Job), "the key's fingerprint is that of a growth"
             return known, True
     plan = _plan(places, parts.storage, request)
-    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key)
+    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, quota=caller.quota)
     if not replayed:
         log.info("job submitted", job_id=job.id, owner=caller.name, method=request.method.name)
         publish(parts, job.id)
@@ -68,8 +70,9 @@ def retry(parts: Parts, caller: Caller, ended: Job) -> tuple[Job, bool]:
         raise NotRetryable(ended.id, ended.status)
     places = _places(ended.request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
+    _check_webhook(ended.request, parts)
     plan = _plan(places, parts.storage, ended.request)
-    job, replayed = parts.store.create(ended.request, plan, ended.owner, retry_of=ended.id)
+    job, replayed = parts.store.create(ended.request, plan, ended.owner, retry_of=ended.id, quota=caller.quota)
     if not replayed:
         log.info("job submitted again", job_id=job.id, owner=job.owner, retry_of=ended.id)
         publish(parts, job.id)
@@ -80,6 +83,7 @@ def plan_request(parts: Parts, caller: Caller, request: GrowthRequest) -> Plan:
     """What `submit` would put on record, after the same checks but for outputs that other jobs have reserved."""
     places = _places(request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
+    _check_webhook(request, parts)
     return _plan(places, parts.storage, request)
 
 
@@ -123,6 +127,11 @@ def _places(request: GrowthRequest, storage: Storage) -> dict[str, Place]:
     if isinstance(operator, str):
         given.append(("operator", "source", "/method/operator", operator))
     return places_of(given, storage)
+
+
+def _check_webhook(request: GrowthRequest, parts: Parts) -> None:
+    if request.webhook is not None:
+        webhook_address.parse(request.webhook, parts.settings.webhook_hosts)
 
 
 def _check_data_given(method: Method, request: GrowthRequest) -> None:

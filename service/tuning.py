@@ -44,7 +44,7 @@ def submit_search(
             assert isinstance(known, TuneJob), "the key's fingerprint is that of a search"
             return known, True
     plan = _plan(places, parts.storage, request)
-    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key)
+    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, quota=caller.quota)
     if not replayed:
         log.info("search submitted", job_id=job.id, owner=caller.name, trials=plan.trials)
         publish(parts, job.id)
@@ -66,7 +66,7 @@ def retry_search(parts: Parts, caller: Caller, ended: TuneJob) -> tuple[TuneJob,
     places = _places(ended.request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
     plan = _plan(places, parts.storage, ended.request)
-    job, replayed = parts.store.create(ended.request, plan, ended.owner, retry_of=ended.id)
+    job, replayed = parts.store.create(ended.request, plan, ended.owner, retry_of=ended.id, quota=caller.quota)
     if not replayed:
         log.info("search submitted again", job_id=job.id, owner=job.owner, retry_of=ended.id)
         publish(parts, job.id)

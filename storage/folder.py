@@ -18,8 +18,7 @@ class Folder:
 
     def names(self) -> list[str]:
         """Names of the files directly in the folder, sorted; empty where there is no such folder."""
-        depth = str(self._uri).rstrip("/").count("/") + 1
-        return [info.uri.name for info in self._store.list(self._uri) if str(info.uri).count("/") == depth]
+        return [info.uri.name for info in self._store.list(self._uri, deep=False)]
 
     def size(self, name: str) -> int:
         """Bytes in a file. Raises `NotFound`."""

@@ -44,8 +44,8 @@ class LocalStore:
             return False
         return True
 
-    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        for entry in _files(prefix):
+    def list(self, prefix: Uri, *, deep: bool = True) -> Iterator[ObjectInfo]:
+        for entry in _files(prefix, deep=deep):
             # A file may vanish between its folder's listing and this look at it.
             with suppress(FileNotFoundError):
                 if final_name(entry.name) is None:
@@ -101,12 +101,12 @@ def _uri(path: str) -> Uri:
     return Uri("file", "", path.removeprefix("/"))
 
 
-def _files(prefix: Uri) -> Iterator[os.DirEntry[str]]:
+def _files(prefix: Uri, *, deep: bool = True) -> Iterator[os.DirEntry[str]]:
     with file_errors(prefix):
-        yield from _walk(f"/{prefix.key}")
+        yield from _walk(f"/{prefix.key}", deep=deep)
 
 
-def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
+def _walk(folder: str, *, deep: bool) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=_order)
@@ -114,7 +114,8 @@ def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
         return
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path)
+            if deep:
+                yield from _walk(entry.path, deep=True)
         elif entry.is_file(follow_symlinks=False):
             yield entry
 

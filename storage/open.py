@@ -32,8 +32,8 @@ class Storage:
     def exists(self, uri: Uri) -> bool:
         return self._of(uri).exists(uri)
 
-    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        return self._of(prefix).list(prefix)
+    def list(self, prefix: Uri, *, deep: bool = True) -> Iterator[ObjectInfo]:
+        return self._of(prefix).list(prefix, deep=deep)
 
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
         return self._of(uri).read(uri, start, length, etag=etag)

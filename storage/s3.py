@@ -40,8 +40,10 @@ class S3Store:
             return False
         return True
 
-    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=prefix.bucket, Prefix=_under(prefix))
+    def list(self, prefix: Uri, *, deep: bool = True) -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=prefix.bucket, Prefix=_under(prefix), Delimiter="" if deep else "/"
+        )
         with storage_errors(prefix):
             for page in pages:
                 for found in page.get("Contents", ()):

@@ -70,10 +70,11 @@ class ObjectStore(Protocol):
     def exists(self, uri: Uri) -> bool:
         """Whether there is an object of exactly this key; folders and prefixes are none."""
 
-    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        """The objects under `prefix` at any depth, sorted by the UTF-8 bytes of their keys; none if it is missing.
+    def list(self, prefix: Uri, *, deep: bool = True) -> Iterator[ObjectInfo]:
+        """The objects under `prefix` at any depth, or directly there where not `deep`; none if it is missing.
 
-        Raises InvalidUri at a key that no `Uri` can name, because leaving it out would be silent.
+        Sorted by the UTF-8 bytes of their keys. Raises InvalidUri at a key that no `Uri` can name, because leaving it
+        out would be silent.
         """
 
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:

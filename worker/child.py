@@ -19,6 +19,7 @@ from typing import BinaryIO, NoReturn
 import structlog
 from pydantic import BaseModel
 
+from jobs.redaction import Redactor, redact_logs
 from jobs.schema import Candidate, FitPoint, Result, Stage
 from jobs.tuning import TrialResult
 from worker.logs import configure_logs
@@ -125,6 +126,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     settings = WorkerSettings()
     configure_logs(settings.log_format)
+    redact_logs(Redactor(settings.secrets()))
     told = take_standard_output()
     _get_ready()
     if not (line := sys.stdin.buffer.readline()):

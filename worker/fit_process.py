@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from growth.fit.ranks import PeerLost, Ranks
 from growth.operators.artefact import save_operator
+from jobs.redaction import Redactor, redact_logs
 from jobs.schema import FitPoint
 from storage import Uri
 from storage.folder import Folder
@@ -66,6 +67,7 @@ def main() -> None:
     die_with_parent(signal.SIGKILL)
     settings = WorkerSettings()
     configure_logs(settings.log_format)
+    redact_logs(Redactor(settings.secrets()))
     told = take_standard_output()
     number = int(os.environ["LOCAL_RANK"])
     device = device_of(settings, number)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from jobs.record import microseconds, new_id
+from jobs.redaction import Redactor, redact_logs
 from jobs.schema import SOURCE_TAGS, Candidate, Failure, FitPoint, GrowthRequest, Job, Plan, Result, Stage, Status
 from storage import Storage, StorageError, Uri
 from worker.failures import concluded
@@ -73,6 +74,7 @@ def run(
     """Grow in this process, without a service. Exit codes: 0 done, 1 failed, 2 refused, 3 cancelled."""
     settings = WorkerSettings()
     configure_logs(settings.log_format)
+    redact_logs(Redactor(settings.secrets()))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         wanted = GrowthRequest.model_validate_json(request.read_bytes())

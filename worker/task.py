@@ -18,6 +18,7 @@ from celery.exceptions import Reject
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 
 from jobs.queue import TASK_NAME, enqueue
+from jobs.redaction import Redactor, redact_logs
 from jobs.store import JobStore
 from storage import Uri
 from worker.attempt import Site
@@ -50,7 +51,9 @@ def run_job(job_id: str) -> None:
 
 
 def _configure_logs(**_: object) -> None:
-    configure_logs(WorkerSettings().log_format)
+    settings = WorkerSettings()
+    configure_logs(settings.log_format)
+    redact_logs(Redactor(settings.secrets()))
 
 
 def _begin(**_: object) -> None:

@@ -29,6 +29,12 @@ if field('attempt') - field('uncounted') >= tonumber(max_attempts) then
   move('failed', {error = cjson.decode(poison)})
   return {'poison'}
 end
+local most_running = field('most_running')
+if status == 'queued' and most_running and redis.call('ZCARD', owned('running')) >= tonumber(most_running) then
+  redis.call('ZREM', PUBLISHED, ID)
+  redis.call('ZADD', OUTBOX, whole(now() + HELD_SECONDS * 1000000), ID)
+  return {'held'}
+end
 redis.call('HINCRBY', RECORD, 'attempt', 1)
 redis.call('HSET', RECORD, 'claim', claim, 'claimed_at', whole(now()), 'progress', '0.0')
 redis.call('HDEL', RECORD, 'stage')

@@ -1,9 +1,9 @@
 -- Idempotency key, output, record, indexes and outbox in one step, or none of it.
--- KEYS[11...]: the idempotency key; record and events of the job to try again, where there is one.
+-- KEYS[12...]: the idempotency key; the owner's bytes; record and events of the job to try again, where there is one.
 -- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, the id of the job to try
--- again or '', output or '', the record's pairs.
-local IDEMPOTENCY, FORMER, FORMER_EVENTS = KEYS[11], KEYS[12], KEYS[13]
-local fingerprint, remember_seconds, publish_seconds, former, output = unpack(ARGV, 2, 6)
+-- again or '', most jobs queued and most bytes or '', output or '', the record's pairs.
+local IDEMPOTENCY, USAGE, FORMER, FORMER_EVENTS = unpack(KEYS, 12, 15)
+local fingerprint, remember_seconds, publish_seconds, former, most_queued, most_bytes, output = unpack(ARGV, 2, 8)
 
 -- Members are "folder/ id": in byte order an output stands directly before whatever lies inside of it.
 local function first_between(low, high)
@@ -41,16 +41,28 @@ if FORMER then
   end
 end
 
-if output ~= '' then
-  local reserved = overlapping(output)
-  if reserved then
-    return {'reserved', string.match(reserved, '^(.*) (.*)$')}
+redis.call('HSET', RECORD, unpack(ARGV, 9))
+
+local function refusal()
+  if most_queued ~= '' and redis.call('ZCARD', owned('queued')) >= tonumber(most_queued) then
+    return {'quota', 'queued', redis.call('GET', PACE)}
+  elseif most_bytes ~= '' and (redis.call('GET', USAGE) or 0) + field('bytes') > tonumber(most_bytes) then
+    return {'quota', 'bytes', redis.call('GET', PACE)}
   end
+  local reserved = output ~= '' and overlapping(output)
+  return reserved and {'reserved', string.match(reserved, '^(.*) (.*)$')}
+end
+local refused = refusal()
+if refused then
+  redis.call('DEL', RECORD)
+  return refused
+end
+
+if output ~= '' then
   redis.call('HSET', RECORD, 'output', output)
   redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
 end
-
-redis.call('HSET', RECORD, unpack(ARGV, 7))
+redis.call('INCRBY', USAGE, field('bytes'))
 redis.call('SET', IDEMPOTENCY, fingerprint .. ' ' .. ID, 'EX', remember_seconds)
 for _, index in ipairs(indexes()) do
   redis.call('ZADD', index, 0, ID)

@@ -19,6 +19,7 @@ for _, id in ipairs(ids) do
   redis.call('DEL', RECORD, EVENTS, key_of('curve', ID), key_of('trials', ID))
   redis.call('ZREM', ENDED, ID)
   redis.call('ZREM', OUTBOX, ID)
+  redis.call('ZREM', WEBHOOKS, ID)
   redis.call('ZREM', PUBLISHED, ID)
 end
 return {'ok'}

@@ -1,11 +1,12 @@
 -- Prepended to every script about one job. KEYS and ARGV[1] are what Keys.of_job in keys.py lists.
-local CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE = unpack(KEYS, 3, 10)
+local CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE, WEBHOOKS = unpack(KEYS, 3, 11)
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
 local EVENTS_KEPT = 10000
 -- Apart by more than any time in microseconds until 2096, and still exact as a double.
 local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
 local LATEST_WEIGHS = 0.2
 local CLEARING_SECONDS = 30
+local HELD_SECONDS = 10
 -- How long whoever ended a trial has to step its search, before that takes a message.
 local STEP_SECONDS = 2
 
@@ -69,6 +70,11 @@ local function indexes()
   return cjson.decode(field('indexes'))
 end
 
+-- The jobs of the same owner in one status; the second index is that of all of them.
+local function owned(status)
+  return indexes()[2] .. ':' .. status
+end
+
 local enter = {}
 
 function enter.queued(time, publish_at)
@@ -82,11 +88,23 @@ function enter.running(time)
   redis.call('HSETNX', RECORD, 'started_at', whole(time))
 end
 
+local function due_webhook(time)
+  redis.call('HSET', RECORD, 'webhook_state', 'pending', 'webhook_attempts', 0, 'webhook_error', '')
+  redis.call('ZADD', WEBHOOKS, whole(time), ID)
+end
+
 -- What attempts left goes with one more message to a worker, unless whoever ends the job has cleared up by then.
 local function enter_end(time, remains_at)
   redis.call('HSET', RECORD, 'finished_at', whole(time))
   if field('output') then
     redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
+  end
+  local usage = field('usage')
+  if usage and redis.call('DECRBY', usage, field('bytes')) <= 0 then
+    redis.call('DEL', usage)
+  end
+  if field('webhook') == '1' then
+    due_webhook(time)
   end
   if not field('search') then -- a trial is kept as long as its search
     redis.call('ZADD', ENDED, whole(time), ID)

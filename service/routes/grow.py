@@ -15,6 +15,10 @@ from service.submission import plan_request, submit
 router = APIRouter(tags=["growth"], route_class=ProtectedRoute)
 
 _REFUSALS = declared(401, 403, 409, 413, 422, 500, 503)
+TOO_MANY = declared(429)
+TOO_MANY[429]["headers"] = {
+    "Retry-After": {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}}
+}
 ACCEPTED_HEADERS: dict[str, Any] = {
     "Location": {"description": "Path of the job.", "schema": {"type": "string"}},
     "Idempotency-Replayed": {
@@ -35,7 +39,11 @@ IdempotencyKey = Annotated[
 @router.post(
     "/grow",
     status_code=status.HTTP_202_ACCEPTED,
-    responses={**_REFUSALS, 202: {"description": "The job is on record and will be run.", "headers": ACCEPTED_HEADERS}},
+    responses={
+        **_REFUSALS,
+        **TOO_MANY,
+        202: {"description": "The job is on record and will be run.", "headers": ACCEPTED_HEADERS},
+    },
 )
 def submit_growth(
     body: GrowthRequest,

@@ -24,7 +24,7 @@ from service.etags import etag, matches
 from service.operator_picture import read_picture
 from service.parts import Parts, SharedParts
 from service.problems import declared
-from service.routes.grow import ACCEPTED_HEADERS, tell_where
+from service.routes.grow import ACCEPTED_HEADERS, TOO_MANY, tell_where
 from service.submission import retry
 from service.tuning import retry_search
 
@@ -56,7 +56,8 @@ IfNoneMatch = Annotated[str | LeftOut, Header(alias="If-None-Match", description
 _ETAG: dict[str, Any] = {"ETag": {"description": "Of this state of the job.", "schema": {"type": "string"}}}
 
 
-def _owned(parts: Parts, caller: Caller, job_id: str) -> AnyJob:
+def owned(parts: Parts, caller: Caller, job_id: str) -> AnyJob:
+    """The job, where the caller may see it. Raises JobNotFound."""
     job = parts.store.get(job_id)
     if not caller.sees(job.owner):
         raise JobNotFound(job_id)
@@ -132,7 +133,7 @@ async def read_job(
     ] = 0,
 ) -> AnyJob | Response:
     """One job; with `wait`, once it changes, ends, or time is up."""
-    job = await asyncio.to_thread(_owned, parts, caller, job_id)
+    job = await asyncio.to_thread(owned, parts, caller, job_id)
     if wait:
         had = if_none_match or etag(job)
         job = await parts.watcher.wait_for(job_id, lambda seen: seen.status.terminal or not matches(seen, had), wait)
@@ -145,7 +146,7 @@ async def read_job(
 @router.post("/{job_id}/cancel", responses=declared(401, 403, 404, 422, 500, 503))
 def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> AnyJob:
     """End a queued job, ask a running one to stop, leave an ended one as it is; a search together with its trials."""
-    _owned(parts, caller, job_id)
+    owned(parts, caller, job_id)
     return parts.store.request_cancel(job_id)
 
 
@@ -154,12 +155,13 @@ def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> AnyJ
     status_code=HTTPStatus.ACCEPTED,
     responses={
         **declared(401, 403, 404, 409, 422, 500, 503),
+        **TOO_MANY,
         202: {"description": "A new job is on record and will be run.", "headers": ACCEPTED_HEADERS},
     },
 )
 def retry_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts, request: Request, response: Response) -> AnyJob:
     """Try a failed or cancelled job again, as a new job with the same request; asked again, the same new job."""
-    ended = _owned(parts, caller, job_id)
+    ended = owned(parts, caller, job_id)
     job, replayed = _again(parts, caller, ended)
     tell_where(job, replayed, request, response)
     return job
@@ -178,7 +180,7 @@ def _again(parts: Parts, caller: Caller, ended: AnyJob) -> tuple[AnyJob, bool]:
 @router.get("/{job_id}/operator", responses=declared(401, 403, 404, 422, 500, 503))
 def read_operator(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> OperatorPicture:
     """What the operator of a succeeded job looks like, as small heat maps."""
-    return read_picture(parts.storage, _owned(parts, caller, job_id))
+    return read_picture(parts.storage, owned(parts, caller, job_id))
 
 
 @router.get(
@@ -217,7 +219,7 @@ async def read_events(
     limit: Annotated[int, Query(ge=1, le=MAX_EVENTS, description="Of a page; a stream has no limit.")] = MAX_EVENTS,
 ) -> EventPage | Response:
     """What happened to a job, oldest first: a page, or a stream that follows the job to its end."""
-    await asyncio.to_thread(_owned, parts, caller, job_id)
+    await asyncio.to_thread(owned, parts, caller, job_id)
     cursor = after or last_event_id
     page = await asyncio.to_thread(parts.store.events, job_id, cursor, limit)
     if not event_stream.accepts(accept):

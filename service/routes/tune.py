@@ -6,7 +6,7 @@ from jobs.tuning import TuneJob, TuneRequest
 from service.auth import CurrentCaller, ProtectedRoute
 from service.parts import SharedParts
 from service.problems import declared
-from service.routes.grow import ACCEPTED_HEADERS, IdempotencyKey, tell_where
+from service.routes.grow import ACCEPTED_HEADERS, TOO_MANY, IdempotencyKey, tell_where
 from service.tuning import submit_search
 
 router = APIRouter(tags=["tuning"], route_class=ProtectedRoute)
@@ -17,6 +17,7 @@ router = APIRouter(tags=["tuning"], route_class=ProtectedRoute)
     status_code=status.HTTP_202_ACCEPTED,
     responses={
         **declared(401, 403, 413, 422, 500, 503),
+        **TOO_MANY,
         202: {"description": "The search is on record and will be run.", "headers": ACCEPTED_HEADERS},
     },
 )

@@ -26,6 +26,8 @@ COMMANDS = (
     "wait",
     "cancel",
     "retry",
+    "webhook",
+    "secret",
     "list",
     "methods",
     "architectures",

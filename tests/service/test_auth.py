@@ -20,6 +20,8 @@ PROTECTED = [
     ("POST", "/jobs/job-1/cancel"),
     ("POST", "/jobs/job-1/retry"),
     ("GET", "/jobs/job-1/events"),
+    ("POST", "/jobs/job-1/webhook"),
+    ("POST", "/webhook-secret"),
     ("GET", "/methods"),
     ("GET", "/architectures"),
 ]
@@ -149,7 +151,14 @@ def test_another_owners_job_is_not_there(keyed: TestClient, body: Body, tmp_path
     body["output"] = f"file://{tmp_path}/ada/grown"
     path = keyed.post("/grow", json=body, headers=sent_by("ada")).headers["Location"]
     missing = keyed.get("/jobs/job-0", headers=sent_by("bob")).json()
-    for method, more in [("GET", ""), ("GET", "?wait=60"), ("POST", "/cancel"), ("POST", "/retry"), ("GET", "/events")]:
+    for method, more in [
+        ("GET", ""),
+        ("GET", "?wait=60"),
+        ("POST", "/cancel"),
+        ("POST", "/retry"),
+        ("POST", "/webhook"),
+        ("GET", "/events"),
+    ]:
         response = keyed.request(method, path + more, headers=sent_by("bob"))
         assert response.status_code == 404
         assert response.json() == missing

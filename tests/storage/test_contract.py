@@ -247,6 +247,9 @@ def test_list_is_sorted_and_keeps_to_its_prefix(place: Place) -> None:
     assert [info.size for info in found] == [len(f"in/{name}".encode()) for name in sorted(names, key=str.encode)]
     assert [info.etag for info in found] == [place.store.head(info.uri).etag for info in found]
     assert [info.uri for info in place.store.list(prefix.join("a"))] == [prefix.join("a/x"), prefix.join("a/y/z")]
+    directly = sorted((name for name in names if "/" not in name), key=str.encode)
+    assert [info.uri for info in place.store.list(prefix, deep=False)] == [prefix.join(name) for name in directly]
+    assert [info.uri for info in place.store.list(prefix.join("a/y"), deep=False)] == [prefix.join("a/y/z")]
     assert list(place.store.list(place.root.join("missing"))) == []
     assert list(place.store.list(prefix.join("z"))) == []
 
