@@ -56,17 +56,18 @@ def test_a_shard_that_arrives_after_its_job_is_over(
     gate = Gate(proxy, "PUT", SECOND_SHARD)
     job = farm.submit(farm.request(farm.upload(llama), **SHARDED))
     output = Uri.parse(job.request.output)
-    with farm.worker() as sleeper, farm.worker():
+    with farm.worker() as sleeper:
         gate.wait()
         signal_all(sleeper.tree(), signal.SIGSTOP)
-        farm.store.request_cancel(job.id)
-        farm.wait_for(job, Status.CANCELLED)
-        wait_until(lambda: not farm.names(output))
-        gate.open()
-        assert farm.names(output)
-        assert to_clear(farm) == 1
-        wait_until(lambda: not farm.names(output))
-        wait_until(lambda: not to_clear(farm))
+        with farm.worker():
+            farm.store.request_cancel(job.id)
+            farm.wait_for(job, Status.CANCELLED)
+            wait_until(lambda: not farm.names(output))
+            gate.open()
+            assert farm.names(output)
+            assert to_clear(farm) == 1
+            wait_until(lambda: not farm.names(output))
+            wait_until(lambda: not to_clear(farm))
         signal_all(sleeper.tree(), signal.SIGCONT)
 
 
