@@ -11,7 +11,7 @@ JOBS ?= 200
 STORE ?= moto
 
 .PHONY: setup check test test-exhaustive chaos screenshots demo up openapi docs bench bench-fit bench-overhead \
-	bench-savings clean
+	bench-savings bench-mutransfer clean
 
 setup: $(READY)
 
@@ -73,5 +73,10 @@ bench-savings: $(READY)
 	    > benchmarks/results/savings-$$model.json || exit 1; \
 	done
 
+# Half an hour on two free cores; results of runs are kept in .mutransfer.
+bench-mutransfer: $(READY)
+	$(BIN)/python -m benchmarks.mutransfer --json --plot benchmarks/results/mutransfer.svg \
+	  > benchmarks/results/mutransfer.json
+
 clean:
-	rm -rf $(VENV) .demo .savings .hypothesis .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) .demo .savings .mutransfer .hypothesis .pytest_cache .mypy_cache .ruff_cache build *.egg-info

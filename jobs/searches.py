@@ -7,7 +7,6 @@ workers may step the same search, and one that dies in the middle has changed no
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jobs import record
 from jobs.errors import JobNotFound
@@ -66,22 +65,14 @@ class Searches:
 
     def see(self, search_id: str) -> Seen:
         """The search as it is now. Raises JobNotFound."""
-        with reaching_redis(), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.hgetall(self._keys.job(search_id))
-            pipeline.lrange(self._keys.journal(search_id), 0, -1)
-            fields, journal = pipeline.execute()
-        if not fields:
-            raise JobNotFound(search_id)
-        job = record.to_job(search_id, fields, record.Queue(None, 0, None))
-        assert isinstance(job, TuneJob)
+        fields, job, journal = self._read(search_id)
         # After the number of news: what ends from here on is counted for the next step.
         return Seen(job, self._store.trials(search_id), journal, int(fields["step"]), int(fields["news"]))
 
-    def journal(self, search_id: str) -> list[str]:
-        """Optuna's; empty once the search has ended."""
-        with reaching_redis():
-            entries: Any = self._client.lrange(self._keys.journal(search_id), 0, -1)
-        return list(entries)
+    def known(self, search_id: str) -> tuple[TuneJob, list[str]]:
+        """The search without its trials, and its journal, which is empty once it has ended. Raises JobNotFound."""
+        _, job, journal = self._read(search_id)
+        return job, journal
 
     def commit(self, seen: Seen, step: Step) -> list[str] | None:
         """Ids of the step's new trials, now to be published; None where another step came first, or all is over."""
@@ -107,6 +98,17 @@ class Searches:
             ],
         )
         return [job_id for job_id, _ in trials] if outcome == "ok" else None
+
+    def _read(self, search_id: str) -> tuple[Mapping[str, str], TuneJob, list[str]]:
+        with reaching_redis(), self._client.pipeline(transaction=True) as pipeline:
+            pipeline.hgetall(self._keys.job(search_id))
+            pipeline.lrange(self._keys.journal(search_id), 0, -1)
+            fields, journal = pipeline.execute()
+        if not fields:
+            raise JobNotFound(search_id)
+        job = record.to_job(search_id, fields, record.Queue(None, 0, None))
+        assert isinstance(job, TuneJob)
+        return fields, job, journal
 
 
 def _ending(outcome: TuneResult | Failure | None) -> tuple[str, str]:

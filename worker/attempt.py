@@ -4,8 +4,8 @@
 |-----------------------------------------|----------------------------|------------------------------------------|
 | a result                                | all                        | `succeeded`                              |
 | a failure                               | nothing                    | `failed`                                 |
-| a failure that may pass                 | nothing                    | `queued`; `failed` at the last attempt   |
-| the child's end without a word          | nothing                    | `queued`; the next claim counts attempts |
+| a failure that may pass                 | for the next attempt       | `queued`; `failed` at the last attempt   |
+| the child's end without a word          | for the next attempt       | `queued`; the next claim counts attempts |
 | a trial's loss, worse than others'      | nothing                    | `succeeded`, as pruned                   |
 | a wish to cancel                        | nothing                    | `cancelled`                              |
 | a wish that the worker (or child) leave | for the next attempt       | `queued`, and the attempt not counted    |
@@ -229,7 +229,6 @@ class Attempt:
             case Stop.LEAVING | Exited(stopped=True):
                 self._release("The worker is leaving.", counts=False)
             case Exited():
-                self._remove_output()
                 self._release(f"The process that did the work {ending}.", counts=True)
 
     def _end(self, failure: Failure | None) -> None:
@@ -242,7 +241,6 @@ class Attempt:
         remove_remains(job, self._store, self._site.storage, self._settings)
 
     def _try_again_later(self, failure: Failure) -> None:
-        self._remove_output()
         wait_seconds = self._settings.retry_wait_seconds * 2 ** (self._number - 1)
         deadline = time.monotonic() + wait_seconds
         while self._stop() is None and time.monotonic() < deadline:

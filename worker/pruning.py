@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from jobs.schema import FitPoint
 from jobs.searches import Searches
 from jobs.store import JobStore
-from jobs.tuning import TrialJob, TrialResult, TuneJob
-from worker.study import Study
+from jobs.tuning import TrialJob, TrialResult
 
 
 class Pruning:
@@ -17,13 +16,14 @@ class Pruning:
 
     def judged(self, point: FitPoint) -> tuple[bool, Sequence[str]]:
         """Whether the trial is to end early, and what its search's journal has to say of that."""
-        search = self._store.get(self._trial.search)
-        assert isinstance(search, TuneJob)
         assert point.held_out_loss is not None
-        journal = self._searches.journal(search.id)
+        search, journal = self._searches.known(self._trial.search)
         # The first point is the start, which all trials have in common; a search that has ended has no journal.
         if point.step == 0 or not journal:
             return False, ()
+        # Late, because Celery's main process has no use for Optuna and the numpy that it takes.
+        from worker.study import Study
+
         study = Study(search, journal)
         return study.report(self._trial.number, point.step, point.held_out_loss), study.entries
 

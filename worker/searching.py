@@ -5,6 +5,7 @@ two of them a search takes nobody's time, so that one worker alone gets through 
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,8 +17,10 @@ from jobs.search_space import WHOLE, Name
 from jobs.searches import NewTrial, Searches, Seen, Step
 from jobs.trials import DIVERGED, as_told, state_of
 from jobs.tuning import Best, Trial, TrialJob, TrialRequest, TrialState, TuneJob, TuneResult
-from worker.study import Study
 from worker.transferring import transferred
+
+if TYPE_CHECKING:
+    from worker.study import Study
 
 TRIAL_ALONE = frozenset({DIVERGED, "out_of_memory", "poison"})
 """What may be wrong with one point and right with the next; all else would be wrong with each of them."""
@@ -60,6 +63,9 @@ def _decided(seen: Seen) -> Step:
 
 
 def _next(seen: Seen) -> Step:
+    # Late, because Celery's main process has no use for Optuna and the numpy that it takes.
+    from worker.study import Study
+
     search, trials = seen.job, seen.trials
     study = Study(search, seen.journal)
     ended = [trial for trial in trials if trial.status.terminal]
@@ -89,7 +95,7 @@ def trial_request(search: TuneJob, point: dict[Name, float]) -> TrialRequest:
     return TrialRequest(source=source, data=request.data, seed=request.seed)
 
 
-def _tell(study: Study, trial: TrialJob) -> None:
+def _tell(study: "Study", trial: TrialJob) -> None:
     match state_of(trial):
         case TrialState.COMPLETED:
             assert trial.result is not None

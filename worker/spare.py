@@ -27,9 +27,3 @@ class Spare:
             child.stop(0)
             return Child()
         return child
-
-    def stop(self) -> None:
-        """Ends the one that waits."""
-        if self._waiting is not None:
-            self._waiting.stop(0)
-            self._waiting = None

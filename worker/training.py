@@ -11,7 +11,7 @@ from growth.transfer_plan import Hyperparameters, TransferPlan
 from jobs.schema import GrowthRequest, Training, Untrained
 
 UNDECAYED = NORMS_AND_BIASES | {Role.EMBEDDING}
-"""By the training of a source in the job itself."""
+"""What has no weight decay where a model is trained here: the source of a job, or the proxy of a search."""
 EXAMPLE = {"learning_rate": 1e-4, "weight_decay": 0.1, "betas": (0.9, 0.999), "epsilon": 1e-8}
 """Where the source's are not known."""
 
@@ -40,7 +40,8 @@ def _known(request: GrowthRequest) -> Training | None:
     if request.training is not None or not isinstance(request.source, Untrained):
         return request.training
     asked = request.source.pretrain
-    return Training(learning_rate=asked.learning_rate, weight_decay=asked.weight_decay)
+    betas = (asked.beta1, asked.beta2)
+    return Training(learning_rate=asked.learning_rate, weight_decay=asked.weight_decay, betas=betas)
 
 
 def _module_names(config: ModelConfig) -> list[str]:

@@ -5,14 +5,12 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue, TypeAdapter
 
-from growth.axes import Role
 from growth.config import ModelConfig
-from growth.mutransfer import NORMS_AND_BIASES, transfer
+from growth.mutransfer import transfer
 from growth.transfer_plan import Hyperparameters
 from jobs.schema import Untrained
+from worker.training import UNDECAYED
 
-UNDECAYED = NORMS_AND_BIASES | {Role.EMBEDDING}
-"""What has no weight decay in a trial, and so has none in the target."""
 _PLAN: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 

@@ -32,7 +32,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    arguments.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
     arguments.add_argument("--minutes", type=float, default=1e6, help="after these no further run is started")
     arguments.add_argument("--work", type=Path, default=Path(".mutransfer"), help="where results are kept")

@@ -37,7 +37,7 @@ class Sweep:
 
     family: Family
     results: Results
-    seeds: tuple[int, ...] = (0, 1)
+    seeds: tuple[int, ...] = (0,)
 
     def wanted(self) -> Iterator[Run]:
         """The runs that could start now, those of small models first: at a width when the one before is known."""

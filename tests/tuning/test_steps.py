@@ -18,7 +18,7 @@ from jobs.schema import EventKind, Failure, Status
 from jobs.search_space import Name
 from jobs.searches import Searches
 from jobs.store import JobStore
-from jobs.tuning import TrialJob, TrialState
+from jobs.tuning import TrialJob, TrialState, TuneJob
 from service.settings import ServiceSettings
 from tests.jobs.samples import wait_until
 from tests.tuning.conftest import Submit
@@ -305,6 +305,21 @@ def test_a_search_that_nobody_works_on_is_cancelled_at_once(played: Play, begun:
     assert search.store.request_cancel(search.search_id).status is Status.CANCELLED
     search.step()
     assert not search.live()
+
+
+def test_a_cancelled_search_is_made_again(played: Play, client: TestClient) -> None:
+    search = played(trials=2)
+    search.step()
+    (trial,) = search.live()
+    assert client.post(f"/jobs/{search.search_id}/retry").json()["code"] == "not_retryable"
+    assert client.post(f"/jobs/{trial.id}/retry").json()["code"] == "not_retryable"
+    search.store.request_cancel(search.search_id)
+    answer = client.post(f"/jobs/{search.search_id}/retry")
+    assert answer.status_code == 202
+    again = TuneJob.model_validate(answer.json())
+    assert (again.retry_of, again.request) == (search.search_id, search.search().request)
+    assert client.post(f"/jobs/{search.search_id}/retry").json()["id"] == again.id
+    Played(search.store, search.searches, again.id).to_the_end()
 
 
 def test_what_happens_to_trials_is_told_in_the_search(played: Play) -> None:

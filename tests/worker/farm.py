@@ -123,7 +123,7 @@ def farm(redis: RedisServer, root: Uri, folder: Path, s3: S3Server | None = None
     environment = {f"GROW_{name.upper()}": str(value) for name, value in told.items()}
     settings = WorkerSettings.model_validate(told)
     store, celery = JobStore(settings), make_celery(settings)
-    reconciler = Reconciler(store, celery, interval_seconds=0.1)
+    reconciler = Reconciler(store, celery, interval_seconds=0.1, silent_seconds=settings.lease_seconds)
     reconciler.start()
     try:
         yield Farm(settings, environment, root, folder, store, celery, open_storage(settings))
