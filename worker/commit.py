@@ -15,6 +15,7 @@ from importlib.metadata import version
 
 import structlog
 
+from growth.carried import CARRIED_FILES
 from growth.errors import InvalidCheckpoint
 from growth.plan import GrowthPlan
 from growth.transfer_plan import TRAINING_FILE
@@ -22,7 +23,6 @@ from jobs.schema import FitReport, Plan, PretrainingReport, Result, Verification
 from storage import AlreadyExists, NotFound, ObjectStore, StorageError, Unavailable, Uri, WrittenObject
 from storage.folder import Folder
 from worker.card_metadata import MAX_CARD_BYTES
-from worker.carried import CARRIED_FILES
 from worker.manifest import Commit, Lineage, StoredObject, manifest_bytes, manifest_uri, result_of
 from worker.messages import Work
 from worker.model_card import model_card

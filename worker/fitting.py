@@ -11,10 +11,11 @@ from growth.fit import Fit, FitOutcome, FitState, Point
 from growth.fit.ranks import Ranks
 from growth.operators.ligo import Ligo
 from growth.plan import GrowthPlan
+from growth.stock_weights import weightless
 from jobs.schema import FitPoint, FitReport
 from worker.corpus import Corpus
 from worker.messages import exit_if
-from worker.modules import build_module, source_module, weightless
+from worker.modules import build_module, source_module
 
 
 class FitStateStore(Protocol):

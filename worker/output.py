@@ -14,11 +14,11 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
+from growth.carried import CARRIED_FILES
 from growth.header import INDEX_FILE
 from growth.transfer_plan import TRAINING_FILE
 from jobs.schema import Result
 from storage import NotFound, ObjectStore, ObjectWriter, Uri, WrittenObject
-from worker.carried import CARRIED_FILES
 from worker.errors import OutputExists
 from worker.manifest import PICTURE, Commit, commit_of, manifest_uri, read_manifest, result_of
 

@@ -13,23 +13,24 @@ from math import isfinite
 import structlog
 from torch import OutOfMemoryError, Tensor, nn
 
+from growth.carried import TOKENIZER_FILES
 from growth.checkpoint import CheckpointReader, header_bytes, raw_bytes
 from growth.errors import InvalidCheckpoint, InvalidConfig, InvalidData
 from growth.fit import Point
 from growth.header import INDEX_FILE
 from growth.source import SourceCheckpoint, read_single
+from growth.stock_weights import stored_tensors
 from growth.training import Training, TrainingOptions, random_seed
 from growth.untrained import CONFIG_FIELD, TOKENIZER_FIELD, untrained_source
 from jobs.schema import Data, FitPoint, PretrainingReport, Untrained
 from storage import AlreadyExists, NotFound, ObjectStore, Unsupported, Uri
 from storage.folder import Folder
-from worker.carried import TOKENIZER_FILES
 from worker.corpus import Corpus
 from worker.data import load_corpus
 from worker.errors import TrainingDiverged
 from worker.fit_state import version_of
 from worker.messages import exit_if
-from worker.modules import build_module, stored_tensors
+from worker.modules import build_module
 from worker.tokenizer import load_tokenizer
 
 MAX_TOKENIZER_BYTES = 1 << 29

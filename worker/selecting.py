@@ -17,10 +17,11 @@ from growth.expand import grown_tensor
 from growth.fit import mean_loss
 from growth.operators.selection import Candidate
 from growth.plan import GrowthPlan
+from growth.stock_weights import fill_module
 from jobs.schema import Candidate as CandidateTold
 from worker.corpus import Corpus
 from worker.fit_state import FitStates
-from worker.modules import build_module, fill_module
+from worker.modules import build_module
 
 PlanOf = Callable[[Mapping[str, object]], GrowthPlan]
 """The same growth by another method."""

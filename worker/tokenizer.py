@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 from transformers import AutoTokenizer
 
+from growth.carried import TOKENIZER_FILES
 from growth.errors import InvalidData
 from growth.source import Folder
-from worker.carried import TOKENIZER_FILES
 
 MAX_FILE_BYTES = 64 << 20
 """The largest tokenizers are a quarter of that."""

@@ -2,10 +2,11 @@
 
 from growth.checkpoint import CheckpointReader
 from growth.plan import GrowthPlan
+from growth.stock_weights import fill_module
 from growth.verify import compare
 from jobs.schema import Verification
 from worker.corpus import Corpus
-from worker.modules import build_module, fill_module, source_module
+from worker.modules import build_module, source_module
 from worker.random_inputs import random_batch
 
 _EXAMPLES = 2

@@ -15,9 +15,10 @@ from growth.operators import parse_method
 from growth.operators.ligo import Ligo
 from growth.plan import GrowthPlan, make_plan
 from growth.source import read_source
+from growth.stock_weights import weightless
 from storage import Storage, Uri
 from storage.folder import Folder
-from worker.modules import build_module, weightless
+from worker.modules import build_module
 
 PLAIN = "plain"
 """The name of the step that others are held against."""

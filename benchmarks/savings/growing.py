@@ -14,9 +14,10 @@ from growth.operators import parse_method
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan, make_plan
 from growth.source import read_source
+from growth.stock_weights import fill_module
 from storage import Storage, Uri
 from storage.folder import Folder
-from worker.modules import build_module, fill_module
+from worker.modules import build_module
 
 
 def plan_of(

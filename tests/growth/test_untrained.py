@@ -10,11 +10,12 @@ from safetensors import safe_open
 
 from growth.errors import GrowthError, InvalidConfig, InvalidData, InvalidOptimizerState, UnknownArchitecture
 from growth.schedule import rate_factor
+from growth.stock_weights import fill_module, stored_tensors
 from growth.training import TrainingOptions, random_seed
 from growth.untrained import check_corpus, check_no_state, untrained_source
 from tests.families import FAMILIES
 from tests.families.family import Family
-from worker.modules import build_module, fill_module, stored_tensors
+from worker.modules import build_module
 
 TRAINED = ("ForCausalLM", "LMHeadModel", "ForMaskedLM")
 TEXT = {
