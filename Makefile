@@ -10,7 +10,7 @@ SEED ?= 1
 JOBS ?= 200
 STORE ?= moto
 
-.PHONY: setup check test test-exhaustive images mlflow locks chaos screenshots demo up openapi docs bench bench-api \
+.PHONY: setup check test test-exhaustive images mlflow lm-eval locks chaos screenshots demo up openapi docs bench bench-api \
 	bench-fit bench-overhead bench-savings bench-mutransfer clean
 
 setup: $(READY)
@@ -36,6 +36,12 @@ mlflow: $(READY)
 	test -x $(VENV)-mlflow/bin/mlflow || ($(PYTHON) -m venv $(VENV)-mlflow && $(VENV)-mlflow/bin/python -m pip install --quiet mlflow)
 	MLFLOW=$(CURDIR)/$(VENV)-mlflow/bin/mlflow $(BIN)/python -m pytest -m mlflow tests/worker/test_tracking.py
 
+# With the LM Evaluation Harness, in an environment of its own because it brings forty packages.
+lm-eval: $(READY)
+	test -x $(VENV)-lm-eval/bin/lm_eval || ($(PYTHON) -m venv $(VENV)-lm-eval && \
+	  $(VENV)-lm-eval/bin/python -m pip install --quiet -c constraints.txt -e '.[worker]' 'lm_eval[hf]')
+	LM_EVAL=$(CURDIR)/$(VENV)-lm-eval/bin/python $(BIN)/python -m pytest -m lm_eval tests/docs/test_tutorial.py
+
 locks: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" docker/locks/make.sh
 
@@ -45,10 +51,10 @@ $(BROWSER): $(READY)
 	touch $@
 
 test: $(BROWSER)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not exhaustive and not images and not mlflow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not exhaustive and not images and not mlflow and not lm_eval"
 
 test-exhaustive: $(BROWSER)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not images and not mlflow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not images and not mlflow and not lm_eval"
 
 screenshots: $(BROWSER)
 	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/dashboard
