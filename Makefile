@@ -10,7 +10,7 @@ SEED ?= 1
 JOBS ?= 200
 STORE ?= moto
 
-.PHONY: setup check test test-exhaustive images mlflow lm-eval locks chaos screenshots demo up openapi docs bench bench-api \
+.PHONY: setup check test test-exhaustive images mlflow lm-eval locks chaos screenshots demo up openapi docs site bench bench-api \
 	bench-fit bench-overhead bench-savings bench-mutransfer clean
 
 setup: $(READY)
@@ -75,6 +75,9 @@ openapi: $(READY)
 docs: $(READY)
 	$(BIN)/python -m growth.catalogue > docs/architectures.md
 
+site: $(READY)
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --strict
+
 bench: $(READY)
 	$(BIN)/python -m benchmarks.expand --json > benchmarks/results/expand.json
 
@@ -101,4 +104,4 @@ bench-mutransfer: $(READY)
 	  > benchmarks/results/mutransfer.json
 
 clean:
-	rm -rf $(VENV) .demo .savings .mutransfer .hypothesis .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) .site .demo .savings .mutransfer .hypothesis .pytest_cache .mypy_cache .ruff_cache build *.egg-info

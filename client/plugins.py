@@ -39,10 +39,15 @@ def _forward_to(entry: EntryPoint) -> Callable[[typer.Context], None]:
             missing = f"`grow {entry.name}` needs {error.name}, which is not installed."
             show.error(Console(stderr=True), GrowError(missing, "Run `pip install 'model-growth[local]'`."))
             raise typer.Exit(Exit.BAD_REQUEST) from None
-        if not isinstance(command, typer.Typer):
-            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            single.command()(command)
-            command = single
-        command(context.args, prog_name=f"grow {entry.name}")
+        command_of(command)(context.args, prog_name=f"grow {entry.name}")
 
     return forward
+
+
+def command_of(loaded: typer.Typer | Callable[..., None]) -> typer.Typer:
+    """What an entry point gave, as an application of its own."""
+    if isinstance(loaded, typer.Typer):
+        return loaded
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command()(loaded)
+    return single
