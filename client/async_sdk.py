@@ -8,7 +8,7 @@ from typing import Any, Self
 import httpx2
 
 from client import calls
-from client.calls import EVERY_JOB, Answer, Call, JobFilter, Request, Search
+from client.calls import EVERY_JOB, Answer, Call, JobFilter, Readiness, Request, Search
 from client.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, Connection
 from client.errors import Unreachable
 from client.exchange import Pause, Reply, Result, Steps, exchange, wait
@@ -43,6 +43,11 @@ class AsyncGrowClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    @property
+    def url(self) -> str:
+        """The address of the service."""
+        return self._connection.url
 
     async def close(self) -> None:
         """Closes the connections; jobs go on."""
@@ -116,6 +121,14 @@ class AsyncGrowClient:
     async def architectures(self) -> list[ArchitectureDescription]:
         """The families of models that can be grown."""
         return (await self._ask(calls.architectures())).architectures
+
+    async def readiness(self) -> Readiness:
+        """Whether the service can do its work, and what may lose records; ProblemError where it can't."""
+        return await self._ask(calls.readiness())
+
+    async def service_version(self) -> str:
+        """The version of the service."""
+        return (await self._ask(calls.description())).info.version
 
     async def _connected(self, feed: Feed) -> AsyncIterator[Event]:
         response = await self._http.send(self._connection.feed_request(self._http, feed), stream=True)

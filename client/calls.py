@@ -22,6 +22,23 @@ class FoundJob(RootModel[AnyJob]):
     """A job of whatever kind."""
 
 
+class Readiness(BaseModel):
+    """What `/readyz` says of a service that can do its work."""
+
+    warnings: list[str]
+    """What about the job store's configuration may lose records, one sentence each."""
+
+
+class _Info(BaseModel):
+    version: str
+
+
+class Description(BaseModel):
+    """Of the service's own description, what tells its version."""
+
+    info: _Info
+
+
 @dataclass(frozen=True)
 class Call(Generic[Answer]):
     """One HTTP request; each is safe to repeat as it is."""
@@ -119,6 +136,14 @@ def methods() -> Call[MethodList]:
 
 def architectures() -> Call[ArchitectureList]:
     return Call("GET", "/architectures", ArchitectureList)
+
+
+def readiness() -> Call[Readiness]:
+    return Call("GET", "/readyz", Readiness)
+
+
+def description() -> Call[Description]:
+    return Call("GET", "/openapi.json", Description)
 
 
 def _path(job_id: str, *more: str) -> str:

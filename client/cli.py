@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 
 from client import exits, plugins, show
 from client.calls import JobFilter
+from client.doctor import findings
 from client.errors import GrowError
 from client.follow import Follower
 from client.local_service import Options, Ready
@@ -233,6 +234,20 @@ def architectures(service: Service) -> None:
     """List the families of models that can be grown."""
     with _told_errors(service.as_json), service.client() as client:
         _print_all(client.architectures(), service, show.architectures)
+
+
+@app.command(epilog=exits.HELP)
+@flattened
+def doctor(service: Service, request: RequestFile = None) -> None:
+    """Look whether all is well: the service, the key, versions, torch, and with a request its places in storage."""
+    with _told_errors(service.as_json):
+        failed = None
+        with service.client() as client:
+            for found in findings(client, read_body(request)):
+                typer.echo(json.dumps(found.as_dict())) if service.as_json else Console().print(show.finding(found))
+                if found.state == "failed" and failed is None:
+                    failed = exits.of_error(found.error) if found.error else exits.Exit.FAILED
+        raise typer.Exit(failed or exits.Exit.SUCCEEDED)
 
 
 @app.command()

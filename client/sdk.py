@@ -8,7 +8,7 @@ from typing import Any, Self
 import httpx2
 
 from client import calls
-from client.calls import EVERY_JOB, Answer, Call, JobFilter, Request, Search
+from client.calls import EVERY_JOB, Answer, Call, JobFilter, Readiness, Request, Search
 from client.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, Connection
 from client.errors import Unreachable
 from client.exchange import Pause, Reply, Result, Steps, exchange, wait
@@ -43,6 +43,11 @@ class GrowClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def url(self) -> str:
+        """The address of the service."""
+        return self._connection.url
 
     def close(self) -> None:
         """Closes the connections; jobs go on."""
@@ -114,6 +119,14 @@ class GrowClient:
     def architectures(self) -> list[ArchitectureDescription]:
         """The families of models that can be grown."""
         return self._ask(calls.architectures()).architectures
+
+    def readiness(self) -> Readiness:
+        """Whether the service can do its work, and what may lose records; ProblemError where it can't."""
+        return self._ask(calls.readiness())
+
+    def service_version(self) -> str:
+        """The version of the service."""
+        return self._ask(calls.description()).info.version
 
     def _connected(self, feed: Feed) -> Iterator[Event]:
         response = self._http.send(self._connection.feed_request(self._http, feed), stream=True)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client.connection import DEFAULT_URL
+from client.doctor import Finding
 from client.errors import GrowError, ProblemError
 from client.local_service import Ready
 from client.show_search import facts_of_search, facts_of_trial, search_view
@@ -119,6 +120,13 @@ def ready(found: Ready) -> RenderableType:
             ("stop", "Ctrl-C"),
         ),
     )
+
+
+def finding(found: Finding) -> RenderableType:
+    """One line, and below it what to do."""
+    style = {"ok": "green", "warning": "yellow", "failed": "bold red"}[found.state]
+    line = Text.assemble((f"{found.state:8}", style), (f"{found.name:10}", "dim"), found.told)
+    return line if found.hint is None else Group(line, Text(f"{'':18}{found.hint}", style="dim"))
 
 
 def error(console: Console, found: GrowError) -> None:

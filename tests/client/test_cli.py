@@ -31,6 +31,7 @@ COMMANDS = (
     "list",
     "methods",
     "architectures",
+    "doctor",
     "version",
 )
 

@@ -58,13 +58,14 @@ def test_set_up_makes_what_is_activated() -> None:
 def test_every_command_in_its_order(url: str, tmp_path: Path) -> None:
     assert blocks(PAGE, "sh") == ["grow up\n"]  # which is what `url` has started
     _, *commands = blocks(PAGE, "bash")
-    small, plan, submit, train = commands
+    small, doctor, plan, submit, train = commands
     (load,) = blocks(PAGE, "python")
 
     def shell(text: str) -> str:
         return _run(tmp_path, "bash", "-euo", "pipefail", "-c", text, GROW_URL=url)
 
     (source_loss,) = _losses(shell(small))
+    assert "both" in shell(doctor)
     assert "computes the source's function" in shell(plan)
     assert not (tmp_path / "models" / "large").exists()
     assert "succeeded" in shell(submit)
