@@ -4,15 +4,22 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
-from jobs.schema import ArchitectureList, GrowthRequest, Job, JobPage, MethodList, Plan, Status
+from jobs.schema import ArchitectureList, GrowthRequest, Job, MethodList, Plan, Status, WebhookSecret
+from jobs.tuning import AnyJob, JobPage, TuneJob, TuneRequest
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Request = GrowthRequest | Mapping[str, Any]
+Search = TuneRequest | Mapping[str, Any]
+JobKind = Literal["grow", "tune"]
+
+
+class FoundJob(RootModel[AnyJob]):
+    """A job of whatever kind."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,16 @@ class JobFilter:
     label: tuple[str, str] | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
+    kind: JobKind | None = None
+    owner: str | None = None
+    """Another owner, for keys with the scope `admin`."""
 
     def params(self) -> dict[str, str]:
         """As the query of `GET /jobs`."""
         given = {
             "status": self.status,
+            "kind": self.kind,
+            "owner": self.owner,
             "method": self.method,
             "label": None if self.label is None else "=".join(self.label),
             "created_from": None if self.created_from is None else self.created_from.isoformat(),
@@ -64,10 +76,16 @@ def submit(request: Request, idempotency_key: str | None = None) -> Call[Job]:
     return Call("POST", "/grow", Job, headers={"Idempotency-Key": key}, body=_body(request))
 
 
-def job(job_id: str, wait_seconds: int = 0) -> Call[Job]:
+def tune(request: Search, idempotency_key: str | None = None) -> Call[TuneJob]:
+    """As `submit`."""
+    key = idempotency_key or uuid.uuid4().hex
+    return Call("POST", "/tune", TuneJob, headers={"Idempotency-Key": key}, body=_body(request))
+
+
+def job(job_id: str, wait_seconds: int = 0) -> Call[FoundJob]:
     """With `wait_seconds` the answer comes once the job changes, has ended, or time is up."""
     params = {"wait": str(wait_seconds)} if wait_seconds else {}
-    return Call("GET", _path(job_id), Job, params=params, held_seconds=wait_seconds)
+    return Call("GET", _path(job_id), FoundJob, params=params, held_seconds=wait_seconds)
 
 
 def jobs(where: JobFilter, cursor: str | None, limit: int) -> Call[JobPage]:
@@ -75,8 +93,20 @@ def jobs(where: JobFilter, cursor: str | None, limit: int) -> Call[JobPage]:
     return Call("GET", "/jobs", JobPage, params=where.params() | paging)
 
 
-def cancel(job_id: str) -> Call[Job]:
-    return Call("POST", _path(job_id, "cancel"), Job)
+def cancel(job_id: str) -> Call[FoundJob]:
+    return Call("POST", _path(job_id, "cancel"), FoundJob)
+
+
+def retry(job_id: str) -> Call[FoundJob]:
+    return Call("POST", _path(job_id, "retry"), FoundJob)
+
+
+def send_webhook(job_id: str) -> Call[Job]:
+    return Call("POST", _path(job_id, "webhook"), Job)
+
+
+def webhook_secret(*, change: bool) -> Call[WebhookSecret]:
+    return Call("POST" if change else "GET", "/webhook-secret", WebhookSecret)
 
 
 def events_path(job_id: str) -> str:
@@ -95,6 +125,6 @@ def _path(job_id: str, *more: str) -> str:
     return "/".join(("/jobs", quote(job_id, safe=""), *more))
 
 
-def _body(request: Request) -> Mapping[str, Any]:
+def _body(request: Request | Search) -> Mapping[str, Any]:
     # Fields that were left out stay out, so that a service of another version fills in its own defaults.
-    return request.model_dump(mode="json", exclude_unset=True) if isinstance(request, GrowthRequest) else request
+    return request.model_dump(mode="json", exclude_unset=True) if isinstance(request, BaseModel) else request

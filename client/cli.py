@@ -19,10 +19,14 @@ from client.follow import Follower
 from client.local_service import Options, Ready
 from client.options import Service, flattened
 from client.request_flags import RequestFlags, read_body
+from client.sdk import GrowClient
+from client.search_flags import SearchFlags
 from client.state import DEFAULT as DEFAULT_STATE_DIR
 from client.up import up as run_local_service
 from client.watching import Watch
-from jobs.schema import Job, Status
+from client.watching_search import SearchWatch
+from jobs.schema import Status
+from jobs.tuning import AnyJob, TuneJob
 
 app = typer.Typer(
     help="Grow a small pretrained transformer checkpoint into a larger one.",
@@ -104,6 +108,34 @@ def submit(
 
 @app.command(epilog=exits.HELP)
 @flattened
+def tune(
+    flags: SearchFlags,
+    service: Service,
+    request: Annotated[
+        Path | None,
+        typer.Argument(metavar="REQUEST", help="A file with the body of `POST /tune`; - reads the standard input."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Show the trials until the search ends, and exit as it does.")
+    ] = (False),
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="The same key with the same request gives the same search, not a second one.")
+    ] = None,
+) -> None:
+    """Search hyper-parameters on a small proxy, and carry them over to a large target by muTransfer."""
+    with _told_errors(service.as_json), service.client() as client:
+        job = client.tune(flags.laid_over(read_body(request, "the body of `POST /tune`")), idempotency_key)
+        if not wait:
+            _print(job, service, show.job)
+            return
+        if not service.as_json:
+            Console(stderr=True).print(f"Submitted {job.id}.", highlight=False)
+            _show_live(client, job)
+        _end(client.wait(job.id), service)
+
+
+@app.command(epilog=exits.HELP)
+@flattened
 def watch(job_id: JobId, service: Service) -> None:
     """Show a job live until it ends, and exit as it ended; Ctrl-C leaves the job running."""
     with _told_errors(service.as_json), service.client() as client:
@@ -113,9 +145,7 @@ def watch(job_id: JobId, service: Service) -> None:
             job = client.job(job_id)
             typer.echo(json.dumps({"job": job.model_dump(mode="json")}))
             raise typer.Exit(exits.of_job(job))
-        with Watch(Console()) as shown:
-            for event in client.events(job_id):
-                shown.take(event)
+        _show_live(client, client.job(job_id))
         _end(client.job(job_id), service)
 
 
@@ -143,6 +173,36 @@ def cancel(job_id: JobId, service: Service) -> None:
         _print(client.cancel(job_id), service, show.job)
 
 
+@app.command(epilog=exits.HELP)
+@flattened
+def retry(job_id: JobId, service: Service) -> None:
+    """Try a failed or cancelled job again, as a new job."""
+    with _told_errors(service.as_json), service.client() as client:
+        _print(client.retry(job_id), service, show.job)
+
+
+@app.command(epilog=exits.HELP)
+@flattened
+def webhook(job_id: JobId, service: Service) -> None:
+    """Send the webhook of an ended job once more."""
+    with _told_errors(service.as_json), service.client() as client:
+        _print(client.send_webhook(job_id), service, show.job)
+
+
+@app.command(epilog=exits.HELP)
+@flattened
+def secret(
+    service: Service,
+    change: Annotated[
+        bool, typer.Option("--change", help="Make another one; that of before signs too for a day.")
+    ] = False,
+) -> None:
+    """Print the secret that webhooks are signed with."""
+    with _told_errors(service.as_json), service.client() as client:
+        found = client.webhook_secret(change=change)
+        typer.echo(json.dumps({"secret": found}) if service.as_json else found)
+
+
 @app.command("list", epilog=exits.HELP)
 @flattened
 def list_jobs(
@@ -150,11 +210,12 @@ def list_jobs(
     status: Annotated[Status | None, typer.Option(help="Only jobs of this status.")] = None,
     method: Annotated[str | None, typer.Option(help="Only jobs of this method.")] = None,
     label: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="Only jobs with this label.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Jobs of another owner, with a key that may.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
 ) -> None:
     """List jobs, newest first."""
     with _told_errors(service.as_json), service.client() as client:
-        found = client.jobs(JobFilter(status, method, _label(label)), page_size=min(limit, 200))
+        found = client.jobs(JobFilter(status, method, _label(label), owner=owner), page_size=min(limit, 200))
         _print_all(list(islice(found, limit)), service, show.jobs)
 
 
@@ -202,7 +263,15 @@ def _told_errors(as_json: bool) -> Iterator[None]:
         raise typer.Exit(exits.of_error(error)) from None
 
 
-def _end(job: Job, service: Service) -> None:
+def _show_live(client: GrowClient, job: AnyJob) -> None:
+    console = Console()
+    search = SearchWatch(console, lambda: client.job(job.id)) if isinstance(job, TuneJob) else None
+    with search or Watch(console) as shown:
+        for event in client.events(job.id):
+            shown.take(event)
+
+
+def _end(job: AnyJob, service: Service) -> None:
     _print(job, service, show.job)
     raise typer.Exit(exits.of_job(job))
 

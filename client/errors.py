@@ -12,7 +12,8 @@ GrowError
 
 from typing import Any
 
-from jobs.schema import Job, Problem
+from jobs.schema import Problem
+from jobs.tuning import AnyJob
 
 
 class GrowError(Exception):
@@ -66,7 +67,7 @@ class UnexpectedAnswer(GrowError):
 
 
 class WaitTimeout(GrowError):
-    def __init__(self, job: Job, timeout_seconds: float) -> None:
+    def __init__(self, job: AnyJob, timeout_seconds: float) -> None:
         super().__init__(
             f"Job {job.id} is still {job.status} after {timeout_seconds:g} s.",
             "It goes on: wait for it again, or cancel it.",
@@ -75,7 +76,7 @@ class WaitTimeout(GrowError):
 
 
 class JobFailed(GrowError):
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: AnyJob) -> None:
         if job.error is None:
             super().__init__(f"Job {job.id} ended {job.status}.")
         else:

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from client import calls
 from client.calls import Answer, Call
 from client.errors import JobFailed, NotFoundError, ProblemError, UnexpectedAnswer, Unreachable, WaitTimeout
-from jobs.schema import Job, Problem, Status
+from jobs.schema import Problem, Status
+from jobs.tuning import AnyJob
 
 RETRIED = frozenset({502, 503, 504})
 FIRST_PAUSE_SECONDS = 0.2
@@ -59,13 +60,13 @@ def exchange(call: Call[Answer], retries: int) -> Steps[Answer]:
         tried += 1
 
 
-def wait(job_id: str, timeout_seconds: float | None, check: bool) -> Steps[Job]:
+def wait(job_id: str, timeout_seconds: float | None, check: bool) -> Steps[AnyJob]:
     """The job once it has ended. Raises WaitTimeout, JobFailed, and what `exchange` raises."""
     started = time.monotonic()
     while True:
         polled = time.monotonic()
         left = POLL_SECONDS if timeout_seconds is None else max(0.0, started + timeout_seconds - polled)
-        job = yield from exchange(calls.job(job_id, int(min(left, POLL_SECONDS))), PATIENT_RETRIES)
+        job = (yield from exchange(calls.job(job_id, int(min(left, POLL_SECONDS))), PATIENT_RETRIES)).root
         if job.status.terminal:
             break
         if timeout_seconds is not None and time.monotonic() - started >= timeout_seconds:

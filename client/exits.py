@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 from client.errors import GrowError, JobFailed, ProblemError, UnexpectedAnswer, Unreachable, WaitTimeout
-from jobs.schema import Job, Status
+from jobs.schema import JobState, Status
 
 SERVER_ERRORS = 500
 
@@ -28,7 +28,7 @@ MEANINGS = {
 HELP = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + "."
 
 
-def of_job(job: Job) -> Exit:
+def of_job(job: JobState) -> Exit:
     """The exit code of a job that has ended."""
     return {Status.SUCCEEDED: Exit.SUCCEEDED, Status.FAILED: Exit.FAILED, Status.CANCELLED: Exit.CANCELLED}[job.status]
 

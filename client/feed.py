@@ -56,7 +56,7 @@ class Feed:
         self.over = self.over or (self._had_ended and self._whole)
         if self.over:
             return
-        job = yield from exchange(calls.job(self._job_id), PATIENT_RETRIES)
+        job = (yield from exchange(calls.job(self._job_id), PATIENT_RETRIES)).root
         if not (job.status.terminal and self._whole):
             yield Pause(RECONNECT_SECONDS)
         self._had_ended, self._whole = job.status.terminal, True

@@ -1,6 +1,7 @@
 """Commands that other packages add to `grow`: entry points of the group `grow.commands`, loaded when they are called.
 
-An entry point is a function whose annotated parameters are the command's arguments and options, as typer has them.
+An entry point is a function whose annotated parameters are the command's arguments and options, as typer has them; or
+a `typer.Typer` with commands of its own.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,12 @@ from client.errors import GrowError
 from client.exits import Exit
 
 GROUP = "grow.commands"
-SUMMARIES = {"run": "Run a job in this process, without a service."}
+SUMMARIES = {
+    "run": "Run a job in this process, without a service.",
+    "coord-check": "Check that activations are as large at every width under muP.",
+    "rebuild": "Put jobs on record again from their outputs, after a loss of Redis.",
+    "keys": "Make, list and revoke API keys, as the operator of a service.",
+}
 EVERYTHING_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -33,8 +39,10 @@ def _forward_to(entry: EntryPoint) -> Callable[[typer.Context], None]:
             missing = f"`grow {entry.name}` needs {error.name}, which is not installed."
             show.error(Console(stderr=True), GrowError(missing, "Run `pip install 'model-growth[local]'`."))
             raise typer.Exit(Exit.BAD_REQUEST) from None
-        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        single.command()(command)
-        single(context.args, prog_name=f"grow {entry.name}")
+        if not isinstance(command, typer.Typer):
+            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            single.command()(command)
+            command = single
+        command(context.args, prog_name=f"grow {entry.name}")
 
     return forward

@@ -8,12 +8,13 @@ from typing import Any, Self
 import httpx2
 
 from client import calls
-from client.calls import EVERY_JOB, Answer, Call, JobFilter, Request
+from client.calls import EVERY_JOB, Answer, Call, JobFilter, Request, Search
 from client.connection import DEFAULT_RETRIES, DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, Connection
 from client.errors import Unreachable
 from client.exchange import Pause, Reply, Result, Steps, exchange, wait
 from client.feed import Feed
 from jobs.schema import ArchitectureDescription, Event, Job, MethodDescription, Plan
+from jobs.tuning import AnyJob, TuneJob
 
 
 class GrowClient:
@@ -55,11 +56,15 @@ class GrowClient:
         """A new job; the one that the key made before, where it was used before."""
         return self._ask(calls.submit(request, idempotency_key))
 
-    def job(self, job_id: str) -> Job:
-        """The job as it is now. Raises NotFoundError."""
-        return self._ask(calls.job(job_id))
+    def tune(self, request: Search, idempotency_key: str | None = None) -> TuneJob:
+        """A new search of hyper-parameters; the one that the key made before, where it was used before."""
+        return self._ask(calls.tune(request, idempotency_key))
 
-    def jobs(self, where: JobFilter = EVERY_JOB, *, page_size: int = 50) -> Iterator[Job]:
+    def job(self, job_id: str) -> AnyJob:
+        """The job as it is now. Raises NotFoundError."""
+        return self._ask(calls.job(job_id)).root
+
+    def jobs(self, where: JobFilter = EVERY_JOB, *, page_size: int = 50) -> Iterator[AnyJob]:
         """Newest first, page after page as they are asked for."""
         cursor = None
         while True:
@@ -69,11 +74,23 @@ class GrowClient:
             if cursor is None:
                 return
 
-    def cancel(self, job_id: str) -> Job:
+    def cancel(self, job_id: str) -> AnyJob:
         """Ends a queued job, asks a running one to stop, leaves an ended one. Raises NotFoundError."""
-        return self._ask(calls.cancel(job_id))
+        return self._ask(calls.cancel(job_id)).root
 
-    def wait(self, job_id: str, timeout_seconds: float | None = None, *, check: bool = False) -> Job:
+    def retry(self, job_id: str) -> AnyJob:
+        """A new job for the request of one that failed or was cancelled; always the same one. Raises NotFoundError."""
+        return self._ask(calls.retry(job_id)).root
+
+    def send_webhook(self, job_id: str) -> Job:
+        """Sends the webhook of an ended job once more. Raises NotFoundError."""
+        return self._ask(calls.send_webhook(job_id))
+
+    def webhook_secret(self, *, change: bool = False) -> str:
+        """What webhooks are signed with, as the Standard Webhooks libraries take it; with `change` another one."""
+        return self._ask(calls.webhook_secret(change=change)).secret
+
+    def wait(self, job_id: str, timeout_seconds: float | None = None, *, check: bool = False) -> AnyJob:
         """The job once it has ended. Raises NotFoundError, WaitTimeout, and with `check` JobFailed."""
         return self._run(wait(job_id, timeout_seconds, check))
 

@@ -1,7 +1,7 @@
 """How plans, jobs and lists look in a terminal."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -10,10 +10,12 @@ from rich.text import Text
 from client.connection import DEFAULT_URL
 from client.errors import GrowError, ProblemError
 from client.local_service import Ready
+from client.show_search import facts_of_search, facts_of_trial, search_view
 from jobs.schema import (
     ArchitectureDescription,
     GrowthRequest,
     Job,
+    JobState,
     MethodDescription,
     ModelSize,
     Plan,
@@ -21,6 +23,7 @@ from jobs.schema import (
     Untrained,
     Verification,
 )
+from jobs.tuning import AnyJob, TrialJob, TuneJob
 
 STYLES = {
     Status.QUEUED: "yellow",
@@ -45,29 +48,37 @@ def plan(found: Plan) -> RenderableType:
     return Group(facts, _sizes(found.source, found.target))
 
 
-def job(found: Job) -> RenderableType:
-    facts: list[tuple[str, str | Text]] = [
-        ("job", found.id),
-        ("status", _status(found)),
-        ("source", _source(found.request)),
-        ("output", found.request.output),
-        ("method", found.request.method.name),
-        ("created", _moment(found.created_at)),
-    ]
+def job(found: AnyJob) -> RenderableType:
+    facts: list[tuple[str, str | Text]] = [("job", found.id), ("status", _status(found))]
+    match found:
+        case Job(request=request):
+            facts += [("source", _source(request)), ("output", request.output), ("method", request.method.name)]
+        case TuneJob():
+            facts += facts_of_search(found)
+        case TrialJob():
+            facts += facts_of_trial(found)
+    facts.append(("created", _moment(found.created_at)))
+    for name, other in (("retry of", found.retry_of), ("retried by", found.retried_by)):
+        if other is not None:
+            facts.append((name, other))
     if found.started_at is not None:
         ended = found.finished_at or datetime.now(UTC)
         facts.append(("time", f"{(ended - found.started_at).total_seconds():.1f} s, attempt {found.attempt}"))
-    return _facts(*facts, *_outcome(found))
+    if found.webhook is not None:
+        facts.append(("webhook", ", ".join(filter(None, [found.webhook.state, found.webhook.error]))))
+    shown = _facts(*facts, *_error(found), *(_outcome(found) if isinstance(found, Job) else ()))
+    return search_view(shown, found) if isinstance(found, TuneJob) else shown
 
 
-def jobs(found: Iterable[Job]) -> RenderableType:
+def jobs(found: Iterable[AnyJob]) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     # An id is there to be copied: it is never cut.
     table.add_column("job", no_wrap=True, min_width=ID_WIDTH)
     for name in ("status", "method", "created", "output"):
         table.add_column(name, overflow="fold")
     for one in found:
-        table.add_row(one.id, _status(one), one.request.method.name, _moment(one.created_at), one.request.output)
+        method, output = (one.request.method.name, one.request.output) if isinstance(one, Job) else (one.kind, "")
+        table.add_row(one.id, _status(one), method, _moment(one.created_at), output)
     return table
 
 
@@ -148,23 +159,28 @@ def _sizes(source: ModelSize, target: ModelSize) -> Table:
     return table
 
 
-def _status(found: Job) -> Text:
+def _status(found: JobState) -> Text:
     text = Text(found.status, style=STYLES[found.status])
-    if found.status is Status.RUNNING and found.stage is not None:
-        text.append(f": {found.stage} {found.progress:.0%}")
+    if found.status is Status.RUNNING and (found.stage is not None or isinstance(found, TuneJob)):
+        text.append(f": {found.stage or 'trials'} {found.progress:.0%}")
     if found.queue_position is not None:
         text.append(f": {_count(found.queue_position, 'job')} ahead")
+    if found.expected_wait_seconds is not None:
+        text.append(f", starts in about {timedelta(seconds=found.expected_wait_seconds)}")
     if found.cancel_requested and not found.status.terminal:
         text.append(", asked to stop")
     return text
 
 
+def _error(found: JobState) -> list[tuple[str, str | Text]]:
+    if found.error is None:
+        return []
+    hint: list[tuple[str, str | Text]] = [] if found.error.hint is None else [("hint", found.error.hint)]
+    return [("error", Text(found.error.detail, style="red")), *hint]
+
+
 def _outcome(found: Job) -> list[tuple[str, str | Text]]:
     facts: list[tuple[str, str | Text]] = []
-    if found.error is not None:
-        facts.append(("error", Text(found.error.detail, style="red")))
-        if found.error.hint is not None:
-            facts.append(("hint", found.error.hint))
     if found.result is not None:
         facts.append(("wrote", f"{size(found.result.bytes_written)} in {_count(found.result.objects, 'object')}"))
         if (selection := found.result.selection) is not None:

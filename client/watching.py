@@ -47,6 +47,8 @@ class Watched:
                 self.last_word = f"{data['label']}: held-out loss {data.get('held_out_loss', 'not finite')}"
             case EventKind.PRETRAINING | EventKind.FIT:
                 self._take_point(event)
+            case EventKind.TRIAL:
+                self.last_word = f"trial {data['number']}"
             case EventKind.LOG:
                 self.last_word = str(data.get("message", ""))
 

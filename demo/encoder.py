@@ -61,7 +61,9 @@ def _grow(client: GrowClient, source: Path, output: Path) -> Job:
             "method": "hypercloning",
         }
     )
-    return client.wait(job.id, check=True)
+    grown = client.wait(job.id, check=True)
+    assert isinstance(grown, Job)
+    return grown
 
 
 def _pairs(before: Tensor, after: Tensor) -> Table:

@@ -96,7 +96,9 @@ def grow_by_every_method(
         for growth in growths:
             for event in client.events(growth.job.id):
                 growth.take(event)
-            growth.job = client.wait(growth.job.id, check=True)
+            ended = client.wait(growth.job.id, check=True)
+            assert isinstance(ended, Job)
+            growth.job = ended
     return growths
 
 

@@ -4,7 +4,7 @@ A tensor's dimension is written as text: axes joined by `*` form a block structu
 by `|` stand one after the other. GPT-2's fused `c_attn` output is `heads*query_dim|heads*head_dim|heads*head_dim`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import prod
@@ -80,6 +80,8 @@ class Parameter:
     dims: tuple[Dim, ...]
     writes_residual: bool = False
     """Its output is added to the residual stream: zero it, and the block is an identity."""
+    ends_branch: bool = False
+    """A norm between such an output and the stream, whose gain decides how much a block adds."""
     scaled_embedding: bool = False
     """The forward pass multiplies what it looks up by the family's `embedding_scale`."""
     feeds_inner_norm: bool = False
@@ -106,6 +108,10 @@ class Parameter:
         assert self.layered == (layer is not None)
         return self.name.replace(LAYER, str(layer))
 
+    def layers(self, count: int) -> Iterable[int | None]:
+        """The layers, of `count`, that have such a tensor; None stands for one outside the layers."""
+        return (layer for layer in range(count) if layer not in self.absent_layers) if self.layered else (None,)
+
     def shape(self, axis_sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Shape of the tensor for the given axis sizes."""
         return tuple(dim.size(axis_sizes) for dim in self.dims)
@@ -127,6 +133,17 @@ class Norm:
     """Added to the stored gain before use: 1 for Gemma."""
     bare: bool = False
     """It has neither gain nor bias, and an epsilon that no config changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFactor:
+    """A constant of the forward pass that the config holds: the entry to the power `power`."""
+
+    key: str
+    default: float
+    """What transformers takes where the config has no such key."""
+    power: float = 1.0
+    """-1 where the forward pass divides by the entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +209,14 @@ class Architecture:
     """What the forward pass multiplies token embeddings by, where that depends on a size: Gemma's sqrt(hidden)."""
     readout_scale: Callable[[Sizes], float] = lambda _: 1.0
     """What it multiplies the input of a tied head by, where that depends on a size: T5's hidden**-0.5."""
+    attention_power: float = -0.5
+    """The power of `head_dim` that attention scores are multiplied by; 0 where no size decides their scale."""
+    attention_factor: ConfigFactor | None = None
+    """What the config multiplies attention scores by."""
+    residual_factor: ConfigFactor | None = None
+    """What it multiplies each part of a block by before it is added to the stream."""
+    logits_factor: ConfigFactor | None = None
+    """What it multiplies the logits by."""
     layer_lists: Callable[[Mapping[str, object]], Mapping[str, Sequence[object]]] = lambda _: {}
     """Config entries with one value for each layer, defaults written out; they grow with the layers."""
     fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -279,6 +304,7 @@ def norm(
     *,
     bias: bool = True,
     feeds_tied_head: bool = False,
+    ends_branch: bool = False,
     optional: bool = False,
     absent_layers: frozenset[int] = frozenset(),
 ) -> tuple[Parameter, ...]:
@@ -288,6 +314,7 @@ def norm(
         Role.NORM_GAIN,
         (out(axis),),
         feeds_tied_head=feeds_tied_head,
+        ends_branch=ends_branch,
         optional=optional,
         absent_layers=absent_layers,
     )

@@ -4,6 +4,7 @@ GrowthError (ValueError)
 ├── UnknownArchitecture   the source's model_type has no table here
 ├── InvalidConfig         config.json is missing a size, or holds one that can't be
 ├── ImpossibleTarget      the target can't be reached exactly; `nearest` names sizes that can
+│   └── ImpossibleProxy   no such proxy of the target can be made; `nearest` names one that can
 ├── InvalidMethod         no such method, or no such option of it
 ├── InvalidCheckpoint     the weights are not a whole, plain safetensors checkpoint
 ├── InvalidOptimizerState the optimizer's state is not AdamW's, or not of this source
@@ -56,6 +57,11 @@ class ImpossibleTarget(GrowthError):
     ) -> None:
         super().__init__(sentence, field=field, hint=hint)
         self.nearest = dict(nearest or {})
+
+
+class ImpossibleProxy(ImpossibleTarget):
+    code = "impossible_proxy"
+    field = "/proxy"
 
 
 class InvalidMethod(GrowthError):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from growth.axes import Architecture, Parameter, axis_sizes
+from growth.axes import LAYER, Architecture, Parameter, axis_sizes
 from growth.config import ModelConfig
 from growth.errors import InvalidCheckpoint
 from growth.header import FLOATING, TensorInfo
@@ -77,8 +77,30 @@ def canonical_name(source: ModelConfig, rows: set[str], name: str) -> str:
 
 def parameter_names(config: ModelConfig, names: Iterable[str]) -> dict[str, str]:
     """The table's name of each parameter of a stock module, which may know it by another than a checkpoint has."""
-    rows = {row.name for row in config.architecture.table(config)}
+    rows = {row.name for row in config.architecture.table(config)} | config.architecture.fused.keys()
     return {name: canonical_name(config, rows, name) for name in names}
+
+
+def fused_names(config: ModelConfig, name: str) -> list[str]:
+    """The tensors of one `{expert}` that a module's tensor of this name in the table holds for all experts together.
+
+    Empty where it is an ordinary one.
+    """
+    layer = re.search(r"\.(\d+)\.", name)
+    if layer is None:
+        return []
+    template = name.replace(layer[0], f".{LAYER}.", 1)
+    return [part.replace(LAYER, layer[1]) for part in config.architecture.fused.get(template, ())]
+
+
+def held_tensors(config: ModelConfig, names: Iterable[str]) -> dict[str, list[str]]:
+    """The tensors of a checkpoint that each parameter of a stock module holds: one, or those of all experts."""
+    experts = range(config.sizes.fixed.get("experts", 0))
+    held = {}
+    for name, known in parameter_names(config, names).items():
+        fused = fused_names(config, known)
+        held[name] = [part.format(expert=expert) for expert in experts for part in fused] or [known]
+    return held
 
 
 def repeat_note(name: str) -> str:
@@ -87,9 +109,7 @@ def repeat_note(name: str) -> str:
 
 
 def _tensor_names(row: Parameter, layers: int) -> list[str]:
-    if not row.layered:
-        return [row.tensor_name(None)]
-    return [row.tensor_name(layer) for layer in range(layers) if layer not in row.absent_layers]
+    return [row.tensor_name(layer) for layer in row.layers(layers)]
 
 
 def _checked(source: ModelConfig, name: str, tensor: TensorInfo | None, shape: tuple[int, ...]) -> TensorInfo:

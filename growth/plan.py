@@ -100,8 +100,8 @@ class GrowthPlan:
             "architecture": self.source.model_class,
             "method": self.method.described(),
             "function_preserving": self.function_preserving,
-            "source": _size(self.source, source_shapes, sum(tensor.nbytes for tensor in source_tensors)),
-            "target": _size(self.target, target_shapes, self.target_bytes),
+            "source": model_size(self.source, source_shapes, sum(tensor.nbytes for tensor in source_tensors)),
+            "target": model_size(self.target, target_shapes, self.target_bytes),
             "dtype": self.dtype,
             "tensors": len(self.tensors),
             "shards": len(self.shards),
@@ -294,7 +294,8 @@ def split_shards(tensors: Iterable[Sized], max_shard_bytes: int) -> tuple[tuple[
     return (*shards, tuple(shard))
 
 
-def _size(config: ModelConfig, shapes: Iterable[tuple[int, ...]], weight_bytes: int) -> dict[str, Any]:
+def model_size(config: ModelConfig, shapes: Iterable[tuple[int, ...]], weight_bytes: int) -> dict[str, Any]:
+    """One model as plain JSON values: its sizes, and what it takes to store and to run."""
     return {
         "sizes": config.sizes.as_dict(),
         "parameters": sum(prod(shape) for shape in shapes),

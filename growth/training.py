@@ -35,6 +35,8 @@ class TrainingOptions:
     warmup_fraction: float = 0.05
     decay: Decay = "cosine"
     weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.999
     gradient_clip: float = 1.0
     """The largest norm of the gradient; 0 is no clipping."""
     held_out_every: int = 50
@@ -68,6 +70,7 @@ class Training:
                 )
             ],
             lr=options.learning_rate,
+            betas=(options.beta1, options.beta2),
         )
         self.step = 0
         self.curve: list[Point] = []
@@ -96,12 +99,16 @@ class Training:
         return kept
 
     def run(
-        self, on_point: Callable[[Point], None], save: Callable[[dict[str, Tensor]], None], checkpoint_seconds: float
+        self,
+        on_point: Callable[[Point], None],
+        save: Callable[[dict[str, Tensor]], None],
+        checkpoint_seconds: float,
+        save_now: Callable[[], bool] = lambda: False,
     ) -> None:
         """Train to the last step.
 
         `on_point` takes the losses of every step; what it raises stops the training. `save` takes the state every
-        `checkpoint_seconds`.
+        `checkpoint_seconds`, and after each step where `save_now` says so; what it raises stops the training, too.
         """
         with _own_random_numbers(self._device):
             if not self.curve:
@@ -109,7 +116,7 @@ class Training:
             saved_at = time.monotonic()
             while self.step < self._options.steps:
                 self._record(self._train(), on_point)
-                if time.monotonic() - saved_at >= checkpoint_seconds:
+                if save_now() or time.monotonic() - saved_at >= checkpoint_seconds:
                     save(self.state())
                     saved_at = time.monotonic()
 

@@ -113,8 +113,7 @@ def _tensors(config: ModelConfig) -> Iterator[tuple[str, TensorInfo]]:
     for row in _rows(config):
         shape = row.shape(sizes)
         nbytes = prod(shape) * _FLOAT32
-        for layer in range(config.sizes.num_hidden_layers) if row.layered else (None,):
-            if layer not in row.absent_layers:
-                name = row.tensor_name(layer)
-                yield name, TensorInfo(name, WEIGHTS_FILE, "F32", shape, start, start + nbytes)
-                start += nbytes
+        for layer in row.layers(config.sizes.num_hidden_layers):
+            name = row.tensor_name(layer)
+            yield name, TensorInfo(name, WEIGHTS_FILE, "F32", shape, start, start + nbytes)
+            start += nbytes

@@ -13,13 +13,13 @@ def unties(source: ModelConfig, operator: GrowthOperator) -> bool:
     if not (source.headed and source.tied) or operator.readout_scale == 1.0:
         return False
     taken = any(row.feeds_tied_head for row in source.architecture.table(source))
-    return not taken and any("hidden" in dim.axes for row in _heads(source) for dim in row.dims)
+    return not taken and any("hidden" in dim.axes for row in head_rows(source) for dim in row.dims)
 
 
 def untied(source: ModelConfig, matched: Matched) -> Matched:
     """`matched` with tensors of the head's own, which grow from the ones that the head was tied to."""
     tied = source.architecture.tied_copies
-    heads = {row.name: matched.tensors[tied[row.name]] for row in _heads(source)}
+    heads = {row.name: matched.tensors[tied[row.name]] for row in head_rows(source)}
     told = f"The head is untied: it needs a factor that no norm before it takes, so {', '.join(heads)} is written too."
     return replace(
         matched,
@@ -29,8 +29,8 @@ def untied(source: ModelConfig, matched: Matched) -> Matched:
     )
 
 
-def _heads(source: ModelConfig) -> list[Parameter]:
-    """The head's rows as they are where it is not tied."""
-    architecture = source.architecture
-    table = architecture.table(source.replaced(source.sizes, tie_word_embeddings=False))
+def head_rows(config: ModelConfig) -> list[Parameter]:
+    """The head's rows in the table as they are where it is not tied."""
+    architecture = config.architecture
+    table = architecture.table(config.replaced(config.sizes, tie_word_embeddings=False))
     return [row for row in table if row.name in architecture.tied_copies]

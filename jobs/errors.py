@@ -4,6 +4,9 @@ JobError
 ├── JobNotFound           no record under this id
 ├── IdempotencyConflict   the same idempotency key came with another request
 ├── OutputReserved        a live job already writes there, inside of it or around it
+├── NotRetryable          only a job that failed or was cancelled is tried again
+├── QuotaExceeded         the owner has as many jobs waiting, or as many bytes to be written, as it may
+├── WebhookNotDue         only the webhook of a job that has one, and has ended, is sent again
 ├── LeaseLost             a write with the token of an attempt that no longer holds the job
 ├── NotClaimable          the job can't be started now; `reason` says why
 ├── InvalidCursor         a page or event cursor that was not handed out here
@@ -12,7 +15,11 @@ JobError
 
 from typing import Literal
 
-Reason = Literal["not_found", "terminal", "cancelled", "poison", "leased"]
+Reason = Literal["not_found", "terminal", "cancelled", "poison", "leased", "held"]
+_QUOTAS = {
+    "queued": "As many of your jobs wait as may wait at a time; try again when one has started.",
+    "bytes": "Your jobs that have not ended would write more bytes than they may; try again when one has ended.",
+}
 
 
 class JobError(Exception):
@@ -45,6 +52,25 @@ class OutputReserved(JobError):
         self.job_id = job_id
 
 
+class NotRetryable(JobError):
+    def __init__(self, job_id: str, status: str) -> None:
+        super().__init__(f"Job {job_id} is {status}; only a job that failed or was cancelled can be tried again.")
+        self.job_id = job_id
+
+
+class QuotaExceeded(JobError):
+    def __init__(self, quota: str, retry_after_seconds: int) -> None:
+        super().__init__(_QUOTAS[quota])
+        self.quota = quota
+        self.retry_after_seconds = retry_after_seconds
+
+
+class WebhookNotDue(JobError):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} has no webhook, or has not ended; there is nothing to send again.")
+        self.job_id = job_id
+
+
 class LeaseLost(JobError):
     def __init__(self, job_id: str, attempt: int) -> None:
         super().__init__(f"Attempt {attempt} no longer holds job {job_id}; stop working on it.")
@@ -53,7 +79,8 @@ class LeaseLost(JobError):
 
 
 class NotClaimable(JobError):
-    """`terminal`: it ended before; `cancelled`, `poison`: this very claim ended it; `leased`: another worker has it."""
+    """`terminal`: it ended before; `cancelled`, `poison`: this very claim ended it; `leased`: another worker has it;
+    `held`: as many of its owner's jobs run as may."""
 
     def __init__(self, job_id: str, reason: Reason) -> None:
         super().__init__(f"Job {job_id} can't be claimed: {reason}.")

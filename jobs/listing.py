@@ -1,38 +1,45 @@
-"""Which jobs a list shows: the indexes that all of them stand in, and the ids between which they lie.
+"""Which jobs a list shows: the index that they stand in, and the ids between which they lie.
 
 Indexes sort by id, and ids by creation, so a page starts right where the one before it ended, however many jobs have
-come since. `lua/page.lua` walks the smallest index and looks each id up in the others.
+come since. Every choice of filters has an index of its own; several labels are several indexes, of which
+`lua/page.lua` seeks the jobs that stand in all.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from jobs import record
-from jobs.keys import Keys
+from jobs.keys import Keys, Kind
 from jobs.schema import Status
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which jobs to list; what is left out does not matter. Times are of creation, the later one is exclusive."""
+    """Which jobs to list; what is left out does not matter. Times are of creation, the later one is exclusive.
+
+    Raises ValueError for a kind, method or labels without an owner, of which there is no index.
+    """
 
     owner: str | None = None
     status: Status | None = None
+    kind: Kind | None = None
     method: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     created_from: datetime | None = None
     created_before: datetime | None = None
 
+    def __post_init__(self) -> None:
+        if self.owner is None and (self.kind is not None or self.method is not None or self.labels):
+            raise ValueError("Jobs of every owner are listed by status and time alone; name an owner for the rest.")
+
     def indexes(self, keys: Keys) -> list[str]:
         """The keys of all the indexes that the jobs stand in."""
-        indexes = [keys.by_label(name, value) for name, value in self.labels]
+        indexes = [keys.all]
         if self.owner is not None:
-            indexes.append(keys.by_owner(self.owner))
-        if self.status is not None:
-            indexes.append(keys.by_status(self.status))
-        if self.method is not None:
-            indexes.append(keys.by_method(self.method))
-        return indexes or [keys.all]
+            # Growths alone have a method.
+            kind = None if self.kind == "grow" and self.method is not None else self.kind
+            indexes = [keys.by_owner(self.owner, self.method, label, kind) for label in self.labels or (None,)]
+        return indexes if self.status is None else [keys.with_status(index, self.status) for index in indexes]
 
     def bounds(self, cursor: str | None) -> tuple[str, str]:
         """Upper and lower bound of their ids, as Redis writes them. Raises InvalidCursor."""

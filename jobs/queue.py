@@ -4,7 +4,7 @@ A message may come twice, late or never; the record's lease and the reconciler m
 here, and no setting below is needed for correctness.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from celery import Celery
@@ -12,12 +12,15 @@ from kombu.exceptions import OperationalError
 
 from jobs.errors import StoreUnavailable
 from jobs.keys import NAMESPACE, Keys
+from jobs.schema import Priority
 from jobs.scripts import ANSWER_SECONDS, CONNECT_SECONDS, reaching_redis
 from jobs.settings import SharedSettings
 from jobs.store import JobStore
 
 TASK_NAME = "growth.run_job"
 REDELIVERY_SECONDS = 24 * 3600
+STEPS: Mapping[Priority, int] = {"high": 0, "normal": 1, "low": 2}
+"""kombu's priorities, each a list of its own: workers take from the first that has any."""
 
 
 def make_celery(settings: SharedSettings, namespace: str = NAMESPACE) -> Celery:
@@ -50,6 +53,7 @@ def make_celery(settings: SharedSettings, namespace: str = NAMESPACE) -> Celery:
             "global_keyprefix": Keys(namespace).broker_prefix,
             # After this a message is delivered again while its job still runs, and dropped, because the job is leased.
             "visibility_timeout": REDELIVERY_SECONDS,
+            "priority_steps": list(STEPS.values()),
             # kombu waits forever by default.
             "socket_connect_timeout": CONNECT_SECONDS,
             "socket_timeout": ANSWER_SECONDS,
@@ -66,7 +70,7 @@ def enqueue(celery: Celery, store: JobStore, job_id: str) -> None:
     Raises StoreUnavailable; the job stays in the outbox then, and a reconciler publishes it.
     """
     with _reaching_broker():
-        celery.send_task(TASK_NAME, args=[job_id])
+        celery.send_task(TASK_NAME, args=[job_id], priority=STEPS[store.priority(job_id)])
     store.mark_published(job_id)
 
 

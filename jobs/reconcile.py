@@ -6,16 +6,25 @@ publish is claimed once.
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
+from typing import Self
 
 from celery import Celery
 
 from jobs.errors import StoreUnavailable
 from jobs.queue import enqueue, waiting_messages
+from jobs.settings import SharedSettings
 from jobs.store import JobStore
 
+INTERVAL_SECONDS = 2.0
 SILENT_SECONDS = 60.0
 """A message may be on its way from the broker to a claim for this long before it can count as lost."""
+BATCH = 50
+REST = 3.0
+"""Whoever publishes many messages rests so many times as long as that took, for the requests of the same process."""
+MOST_PUBLISHED = 1000
+"""In one pass, so that leases are looked at in between."""
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +46,19 @@ def reconcile_once(store: JobStore, celery: Celery, silent_seconds: float = SILE
     """One pass over all that is due. Raises StoreUnavailable."""
     reclaimed = sum(map(store.reclaim, store.expired_leases()))
     republished = _republish_lost(store, celery, silent_seconds)
+    return Counts(reclaimed, republished, _publish_due(store, celery), store.forget_ended())
+
+
+def _publish_due(store: JobStore, celery: Celery) -> int:
     published = 0
-    while due := store.take_due():
+    while published < MOST_PUBLISHED and (due := store.take_due(BATCH)):
+        began = time.monotonic()
         for job_id in due:
             enqueue(celery, store, job_id)
         published += len(due)
-    return Counts(reclaimed, republished, published, store.forget_ended())
+        if len(due) == BATCH:
+            time.sleep(REST * (time.monotonic() - began))
+    return published
 
 
 def _republish_lost(store: JobStore, celery: Celery, silent_seconds: float) -> int:
@@ -54,12 +70,25 @@ def _republish_lost(store: JobStore, celery: Celery, silent_seconds: float) -> i
 class Reconciler:
     """A thread that reconciles every so often, until it is stopped; an outage of Redis only delays it."""
 
-    def __init__(self, store: JobStore, celery: Celery, interval_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        celery: Celery,
+        interval_seconds: float = INTERVAL_SECONDS,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         self._store = store
         self._celery = celery
         self._interval_seconds = interval_seconds
+        self._silent_seconds = silent_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+
+    @classmethod
+    def by(cls, settings: SharedSettings, store: JobStore, celery: Celery) -> Self:
+        """One that looks several times a lease, and waits as long for a message as for a silent worker."""
+        lease_seconds = settings.lease_seconds
+        return cls(store, celery, min(INTERVAL_SECONDS, lease_seconds / 6), lease_seconds)
 
     def start(self) -> None:
         self._thread.start()
@@ -72,7 +101,7 @@ class Reconciler:
     def _run(self) -> None:
         while not self._stop.wait(self._interval_seconds):
             try:
-                counts = reconcile_once(self._store, self._celery)
+                counts = reconcile_once(self._store, self._celery, self._silent_seconds)
             except StoreUnavailable as error:
                 log.warning("Could not reconcile: %s", error)
                 continue

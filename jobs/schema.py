@@ -18,30 +18,48 @@ from pydantic import (
     StringConstraints,
     Tag,
     ValidationInfo,
+    WrapValidator,
     field_validator,
 )
+
+from jobs.tolerance import without_unknown
 
 MAX_SIZE = 2**31 - 1
 MAX_LABELS = 32
 MAX_MEASUREMENTS = 10_000
 """Of the held-out loss in one training: each is a point of the curve that its job keeps."""
 
+
+def _whole(value: object) -> object:
+    # JSON has one kind of number: 64.0 is the integer 64, and there are writers that write it so.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
 StorageUri = Annotated[
     str,
-    StringConstraints(pattern=r"^(s3|file)://[^\s\x00-\x1f]+$", max_length=2048),
+    StringConstraints(pattern=r"^(s3|file)://[^\s\x00-\x1f\x7f-\x9f]+$", max_length=2048),
     Field(description="`s3://bucket/prefix` or `file:///absolute/folder`"),
 ]
-Size = Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE)]
+WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=2048)]
+Size = Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE), WHOLE]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,63}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 MethodName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
 Dtype = Literal["float32", "bfloat16", "float16"]
+Priority = Literal["high", "normal", "low"]
 
 
-class _Closed(BaseModel):
+class Closed(BaseModel):
     """A model that refuses fields it does not know, so that a typing error is never silently ignored."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Answer(BaseModel):
+    """A model that passes over fields it does not know, so that an older client reads what a newer service says."""
+
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
 
 
 class Method(BaseModel):
@@ -60,7 +78,7 @@ class Method(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class Data(_Closed):
+class Data(Closed):
     """The text or the labelled images that a fit, the choice of `auto` and the verification read.
 
     Files are read by ranges, and tokenised or decoded, as they are needed: a corpus may be of any size.
@@ -80,7 +98,7 @@ class Data(_Closed):
     """For images in `parquet`: the column of encoded images, as bytes or as a struct with `bytes` in it."""
     label_field: Annotated[str, StringConstraints(min_length=1, max_length=256)] = "label"
     """For images in `parquet`: the column of labels, numbers or names of the config's `label2id`."""
-    sequence_length: Annotated[int, Field(strict=True, ge=8, le=131_072)] = 128
+    sequence_length: Annotated[int, Field(strict=True, ge=8, le=131_072), WHOLE] = 128
     """Tokens in one packed sequence; at most the model's positions."""
     held_out_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     """The share of the sequences or images that no fit sees, 64 of them at most; reported losses are measured on it.
@@ -89,12 +107,12 @@ class Data(_Closed):
     folders by a hash of their names, of `parquet` evenly from at most eight row groups."""
 
 
-class Pretraining(_Closed):
+class Pretraining(Closed):
     """How an untrained source is trained before it grows: AdamW on the job's own `data`."""
 
-    steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+    steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE]
     """Optimizer steps."""
-    batch_size: Annotated[int, Field(strict=True, ge=1, le=65_536)] = 16
+    batch_size: Annotated[int, Field(strict=True, ge=1, le=65_536), WHOLE] = 16
     """Sequences in a step."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """At its peak, after the warm-up."""
@@ -104,9 +122,13 @@ class Pretraining(_Closed):
     """How the rate falls after the warm-up, to 0 behind the last step."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Of matrices; norms, biases and embeddings have none."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of AdamW: how much of the mean gradient each step keeps."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Of AdamW: how much of the mean squared gradient each step keeps."""
     gradient_clip: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """The largest norm of the gradient; 0 is no clipping."""
-    held_out_every: Annotated[int, Field(strict=True, ge=1, le=1_000_000, validate_default=True)] = 50
+    held_out_every: Annotated[int, Field(strict=True, ge=1, le=1_000_000, validate_default=True), WHOLE] = 50
     """Steps between two measurements of the held-out loss; there are at most 10,000."""
 
     @field_validator("held_out_every")
@@ -118,7 +140,7 @@ class Pretraining(_Closed):
         return value
 
 
-class Untrained(_Closed):
+class Untrained(Closed):
     """A source that is no checkpoint yet: the job trains it first, then grows it."""
 
     config: dict[str, JsonValue]
@@ -127,6 +149,21 @@ class Untrained(_Closed):
     pretrain: Pretraining
     tokenizer: StorageUri | None = None
     """A folder with tokenizer files, which the target takes over; only `tokens` data of causal models needs none."""
+
+
+class Training(Closed):
+    """The hyper-parameters that the source was trained with, as `torch.optim` names and defaults them."""
+
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """The class of `torch.optim`."""
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
+    """At its peak."""
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Of all but norms and biases."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """Adam's."""
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    """Adam's."""
 
 
 def _source_kind(value: object) -> str:
@@ -145,7 +182,7 @@ def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-class GrowthRequest(_Closed):
+class GrowthRequest(Closed):
     """Grow the checkpoint at `source` to the sizes in `target` and write it to `output`."""
 
     model_config = ConfigDict(
@@ -172,6 +209,9 @@ class GrowthRequest(_Closed):
     itself trains first."""
     source_optimizer: StorageUri | None = None
     """AdamW's state of the source in safetensors, a file or a folder; it is grown and written beside the weights."""
+    training: Training | None = None
+    """What the source was trained with. `training.json` in the output tells what the target is to be trained with, in
+    multiples of these, or of any others where this is left out."""
     output: StorageUri
     """An empty prefix; the grown checkpoint is written there in Hugging Face layout."""
     target: Annotated[dict[str, Size], Field(max_length=32)]
@@ -186,17 +226,23 @@ class GrowthRequest(_Closed):
     reports no loss."""
     dtype: Dtype | None = None
     """The dtype that is written; the source's own where left out. The arithmetic is float32 always."""
-    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63), WHOLE] = 0
     """Seeds every random choice: the same request writes the same bytes."""
-    labels: Annotated[dict[Label, LabelValue], Field(max_length=MAX_LABELS)] = Field(default_factory=dict)
+    labels: Annotated[
+        dict[Label, LabelValue], Field(max_length=MAX_LABELS, json_schema_extra={"additionalProperties": False})
+    ] = Field(default_factory=dict)
     """Free words to find the job by."""
-    max_shard_bytes: Annotated[int, Field(strict=True, ge=1_000_000, le=50_000_000_000)] = 5_000_000_000
+    webhook: WebhookUrl | None = None
+    """Where to send a signed message once the job has ended (docs/webhooks.md)."""
+    priority: Priority = "normal"
+    """Which jobs wait for which: those of a higher priority start first, but never stop one that runs."""
+    max_shard_bytes: Annotated[int, Field(strict=True, ge=1_000_000, le=50_000_000_000), WHOLE] = 5_000_000_000
     """No safetensors shard is larger, save one that holds a single larger tensor."""
     verify: bool = True
     """Load source and target and compare their logits before the commit."""
 
 
-class ModelSize(_Closed):
+class ModelSize(Answer):
     """One model, by what it takes to store and run."""
 
     sizes: dict[str, int]
@@ -207,7 +253,7 @@ class ModelSize(_Closed):
     """Of one forward pass, matrix products alone (2 per multiply-add); an image's tokens are its patches."""
 
 
-class Candidate(_Closed):
+class Candidate(Answer):
     """A method that `auto` looked at."""
 
     label: str
@@ -222,7 +268,7 @@ class Candidate(_Closed):
     """Right after growth, nats per token to four decimals, where it was measured."""
 
 
-class Selection(_Closed):
+class Selection(Answer):
     """Which method `auto` picked, and how."""
 
     label: str
@@ -233,7 +279,7 @@ class Selection(_Closed):
     """In the order of the rule's preference."""
 
 
-class Plan(_Closed):
+class Plan(Answer):
     """What a request would do, computed from the source's config and safetensors headers alone."""
 
     model_type: str
@@ -282,7 +328,7 @@ class Stage(StrEnum):
     COMMITTING = "committing"
 
 
-class Failure(_Closed):
+class Failure(Answer):
     """Why a job failed: a stable code and one sentence."""
 
     code: str
@@ -292,7 +338,7 @@ class Failure(_Closed):
     """A JSON pointer into the request, where one field is to blame."""
 
 
-class FitPoint(_Closed):
+class FitPoint(Answer):
     """The losses at one step of a fit, or of the training of a source."""
 
     step: int
@@ -302,7 +348,7 @@ class FitPoint(_Closed):
     held_out_loss: float | None = None
 
 
-class FitReport(_Closed):
+class FitReport(Answer):
     steps: int
     initial_held_out_loss: float
     final_held_out_loss: float
@@ -316,7 +362,7 @@ class FitReport(_Closed):
     curve: list[FitPoint] = Field(default_factory=list)
 
 
-class PretrainingReport(_Closed):
+class PretrainingReport(Answer):
     """How the training of an untrained source went."""
 
     steps: int
@@ -326,7 +372,7 @@ class PretrainingReport(_Closed):
     """The steps at which the held-out loss was measured."""
 
 
-class Verification(_Closed):
+class Verification(Answer):
     """Source against target on the same inputs."""
 
     tokens: int
@@ -339,7 +385,7 @@ class Verification(_Closed):
     target_loss: float | None = None
 
 
-class Result(_Closed):
+class Result(Answer):
     """What a succeeded job left behind."""
 
     output: str
@@ -353,35 +399,118 @@ class Result(_Closed):
     verification: Verification | None = None
     selection: Selection | None = None
     """How `auto` picked the method that grew the checkpoint, with the losses that it measured."""
+    picture: str | None = None
+    """URI of small pictures of the operator, which `GET /jobs/{job_id}/operator` tells."""
     stage_seconds: dict[str, float] = Field(default_factory=dict)
 
 
-class Job(_Closed):
+class Delivery(Answer):
+    """How far the webhook of an ended job is."""
+
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int
+    error: str | None = None
+    """Why the last attempt did not deliver it."""
+
+
+class WebhookData(Answer):
+    """The job in short; `GET /jobs/{job_id}` has all of it."""
+
+    id: str
+    status: Status
+    output: str
+    labels: dict[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    manifest: str | None
+    """Of a succeeded job: the URI whose presence is the commit."""
+    error: Failure | None
+
+
+class WebhookMessage(Answer):
+    """What a webhook's body holds, in the form of the Standard Webhooks specification."""
+
+    type: Literal["job.succeeded", "job.failed", "job.cancelled"]
+    timestamp: datetime
+    """When the job ended."""
+    data: WebhookData
+
+
+class WebhookSecret(Answer):
+    """What the caller's webhooks are signed with."""
+
+    secret: str
+    """As the Standard Webhooks libraries take it: `whsec_` and base64."""
+
+
+class MapPicture(Answer):
+    """A matrix of an operator in at most 64 x 64 cells, or several of one key that look the same."""
+
+    part: Literal["width", "depth"]
+    key: str
+    """The axis, or the parameter whose layers are mixed, as docs/operator-file.md names them."""
+    maps: list[str]
+    """Of an axis: `expand`, `contract`, `seen`, `gain`; of layers, none."""
+    shape: tuple[int, int]
+    """Of the matrix: target size, source size."""
+    grid: tuple[int, int]
+    """Rows and columns of cells."""
+    peak: float
+    """The largest magnitude in the matrix."""
+    cells: str
+    """Base64 of one signed byte for each cell, row by row, in units of `peak / 127`: the entry of largest magnitude in
+    the cell's block."""
+
+
+class OperatorPicture(Answer):
+    """What an operator looks like: how each axis grew, and which layers were mixed."""
+
+    pictures: list[MapPicture]
+    left_out: int
+    """Axes and parameters beyond those that are shown."""
+
+
+class JobState(Answer):
+    """What every job has, whatever it does."""
+
     id: str
     status: Status
     stage: Stage | None = None
     progress: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Of the present stage."""
+    """Of the present stage; of a search, the share of its trials that have ended."""
     attempt: int = 0
     cancel_requested: bool = False
     owner: str
     """Name of the API key that submitted it."""
-    request: GrowthRequest
-    plan: Plan
-    result: Result | None = None
+    request_id: str | None = None
+    """The `X-Request-ID` of the request that submitted it; every log line about the job has it."""
     error: Failure | None = None
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
     queue_position: int | None = None
-    """Jobs ahead of this one while it is queued; 0 is next."""
+    """Jobs ahead of this one while it is queued, by priority and then by time; 0 is next."""
+    expected_wait_seconds: int | None = None
+    """While it is queued, about how long until it starts: the jobs up to this one, times how long jobs ran lately,
+    shared out among as many workers as have a job now. Left out where none has, or none has ended yet."""
+    webhook: Delivery | None = None
+    """Of an ended job whose request names one."""
+    retry_of: str | None = None
+    """The job that this one was made to try again."""
+    retried_by: str | None = None
+    """The job that tries this one again."""
     version: int = 0
     """Grows with every change of the record; the ETag."""
 
 
-class JobPage(_Closed):
-    jobs: list[Job]
-    next_cursor: str | None = None
+class Job(JobState):
+    """A growth."""
+
+    kind: Literal["grow"] = "grow"
+    request: Annotated[GrowthRequest, WrapValidator(without_unknown)]
+    plan: Plan
+    result: Result | None = None
 
 
 class EventKind(StrEnum):
@@ -391,10 +520,13 @@ class EventKind(StrEnum):
     PRETRAINING = "pretraining"
     CANDIDATE = "candidate"
     FIT = "fit"
+    TRIAL = "trial"
     LOG = "log"
+    RETRIED = "retried"
+    WEBHOOK = "webhook"
 
 
-class Event(_Closed):
+class Event(Answer):
     id: str
     """Ordered; what `Last-Event-ID` takes."""
     at: datetime
@@ -403,12 +535,12 @@ class Event(_Closed):
     data: dict[str, JsonValue]
 
 
-class EventPage(_Closed):
+class EventPage(Answer):
     events: list[Event]
     next_cursor: str | None = None
 
 
-class MethodDescription(_Closed):
+class MethodDescription(Answer):
     """A growth method, as `GET /methods` tells it."""
 
     name: str
@@ -420,11 +552,11 @@ class MethodDescription(_Closed):
     """JSON schema of the options that go beside the name."""
 
 
-class MethodList(_Closed):
+class MethodList(Answer):
     methods: list[MethodDescription]
 
 
-class ExactGrowth(_Closed):
+class ExactGrowth(Answer):
     """What can grow without changing what the model computes, with a method that is made for it."""
 
     hidden_size: Literal["any", "whole_multiples"]
@@ -434,7 +566,7 @@ class ExactGrowth(_Closed):
     head_dim: bool
 
 
-class ArchitectureDescription(_Closed):
+class ArchitectureDescription(Answer):
     """A family of models that can be grown, as `GET /architectures` tells it."""
 
     model_type: str
@@ -449,7 +581,7 @@ class ArchitectureDescription(_Closed):
     exact: ExactGrowth
 
 
-class ArchitectureList(_Closed):
+class ArchitectureList(Answer):
     architectures: list[ArchitectureDescription]
 
 
@@ -467,4 +599,4 @@ class Problem(BaseModel):
     """A JSON pointer into the request's body."""
     hint: str | None = None
     nearest: dict[str, int] | None = None
-    """For `impossible_target`: sizes that work."""
+    """For `impossible_target` and `impossible_proxy`: values that work."""

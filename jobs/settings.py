@@ -1,7 +1,8 @@
 """What service and worker must agree on, from `GROW_*` environment variables."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypedDict
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,6 +12,15 @@ DAY_SECONDS = 86_400
 
 def _local_state_uri() -> str:
     return f"file://{Path.home()}/.local/state/model-growth"
+
+
+class S3Access(TypedDict):
+    """What `storage.S3Settings` takes of the operator's settings, the secret in plain text."""
+
+    endpoint_url: str | None
+    region: str | None
+    access_key_id: str | None
+    secret_access_key: str | None
 
 
 class SharedSettings(BaseSettings):
@@ -46,6 +56,21 @@ class SharedSettings(BaseSettings):
     record_retention_seconds: Annotated[int, Field(ge=1)] | None = None
     """Records and events of ended jobs are deleted this long after their end; left out, they are kept forever."""
 
+    def s3_access(self) -> S3Access:
+        """The S3 store and its credentials."""
+        return S3Access(
+            endpoint_url=self.s3_endpoint_url,
+            region=self.s3_region,
+            access_key_id=_shown(self.s3_access_key_id),
+            secret_access_key=_shown(self.s3_secret_access_key),
+        )
+
+    def secrets(self) -> list[str]:
+        """What must stand in no log, event or answer."""
+        return [
+            secret for secret in (urlsplit(self.redis_url).password, self.s3_access()["secret_access_key"]) if secret
+        ]
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if 3 * self.lease_renew_seconds > self.lease_seconds:
@@ -58,3 +83,7 @@ class SharedSettings(BaseSettings):
                 "GROW_RECORD_RETENTION_SECONDS must be at least GROW_IDEMPOTENCY_SECONDS: no key may outlive its job."
             )
         return self
+
+
+def _shown(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

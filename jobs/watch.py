@@ -15,9 +15,10 @@ from typing import Self
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from jobs.schema import Event, Job
+from jobs.schema import Event
 from jobs.scripts import ANSWER_SECONDS, CONNECT_SECONDS
 from jobs.store import JobStore
+from jobs.tuning import AnyJob
 
 RECHECK_SECONDS = 20.0
 RECONNECT_SECONDS = 1.0
@@ -59,7 +60,7 @@ class Watcher:
         """How many jobs somebody waits for now."""
         return len(self._waiting)
 
-    async def wait_for(self, job_id: str, reached: Callable[[Job], bool], timeout_seconds: float) -> Job:
+    async def wait_for(self, job_id: str, reached: Callable[[AnyJob], bool], timeout_seconds: float) -> AnyJob:
         """The job once `reached` holds for it, or as it is when time is up. Raises JobNotFound, StoreUnavailable."""
         deadline = time.monotonic() + timeout_seconds
         with self._changes(job_id) as changed:

@@ -1,28 +1,37 @@
 """The composition root: settings in, a FastAPI app out."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import SecretStr
 
+from jobs.counters import Counters
 from jobs.queue import make_celery
 from jobs.reconcile import Reconciler
-from jobs.schema import Problem
+from jobs.redaction import Redactor
 from jobs.store import JobStore
 from jobs.watch import Watcher
+from jobs.webhooks import Webhooks
 from service import problems
 from service.access_log import AccessLog
 from service.auth import Callers
 from service.body_limit import BodyLimit
+from service.courier import Courier
+from service.description import describe
+from service.event_stream import HEARTBEAT_SECONDS
+from service.key_store import KeyStore
+from service.keyring import Keyring
+from service.metrics import JobMetrics, RequestMetrics, process_registry
 from service.parts import Parts
-from service.replay import Replays
-from service.routes import catalogue, grow, health, jobs
+from service.plans import Plans
+from service.publisher import Publisher
+from service.routes import catalogue, dashboard, grow, health, jobs, metrics, tune, webhooks
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
+from telemetry.traces import OFF, Traces
 
 VERSION = "0.1.0"
 DESCRIPTION = """Grow a small pretrained transformer checkpoint into a larger one.
@@ -33,34 +42,42 @@ goes. The grown checkpoint is written to storage in Hugging Face layout."""
 
 class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        if self.openapi_schema is None:
-            schema = get_openapi(
-                title=self.title, version=self.version, description=self.description, routes=self.routes
-            )
-            schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
-            self.openapi_schema = schema
-        return self.openapi_schema
+        described: dict[bool, dict[str, Any]] = self.state.described
+        keyed = self.state.callers.need_keys()
+        if keyed not in described:
+            described[keyed] = describe(self, keyed=keyed)
+        return described[keyed]
 
 
-def create_app(settings: ServiceSettings | None = None) -> FastAPI:
+def create_app(
+    settings: ServiceSettings | None = None,
+    traces: Traces = OFF,
+    *,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+) -> FastAPI:
     """The service, from settings or else the environment. Raises ValueError where the API keys can't be used."""
     settings = settings or ServiceSettings()
+    keyring = Keyring(settings, KeyStore(settings.redis_url))
     app = _App(
         title="Model growth",
         version=VERSION,
         description=DESCRIPTION,
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, keyring, heartbeat_seconds),
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
     )
-    app.state.callers = Callers.of(settings)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(AccessLog)
+    app.state.described = {}
+    app.state.redact = Redactor(settings.secrets())
+    app.state.callers = Callers(settings, keyring)
+    app.add_middleware(BodyLimit)
+    app.state.registry = process_registry()
+    app.add_middleware(AccessLog, metrics=RequestMetrics(app.state.registry), traces=traces)
     problems.install(app)
-    for routes in (grow, jobs, catalogue, health):
+    for routes in (grow, tune, jobs, webhooks, catalogue, health, metrics):
         app.include_router(routes.router)
+    dashboard.install(app)
     return app
 
 
@@ -68,33 +85,35 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _lifespan(settings: ServiceSettings) -> Any:
+def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: float) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         celery = make_celery(settings)
-        with closing(JobStore(settings)) as store, closing(Replays(store, settings.redis_url)) as replays:
+        storage = Storage(StorageSettings(S3Settings(**settings.s3_access())))
+        outbox = Webhooks(settings.redis_url)
+        with (
+            closing(keyring),
+            closing(outbox),
+            closing(JobStore(settings)) as store,
+            closing(Counters(store.keys, settings.redis_url)) as counters,
+        ):
+            app.state.registry.register(JobMetrics(counters))
             async with Watcher(store, settings.redis_url) as watcher:
-                app.state.parts = Parts(settings, store, replays, Storage(_storage(settings)), celery, watcher)
-                reconciler = Reconciler(store, celery)
+                publisher = Publisher(store, celery)
+                app.state.parts = Parts(
+                    settings, store, storage, Plans(), publisher, watcher, outbox, heartbeat_seconds
+                )
+                publisher.start()
+                courier = asyncio.create_task(Courier(store, outbox, settings.webhook_hosts).run())
+                reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
                 try:
                     yield
                 finally:
+                    courier.cancel()
+                    await asyncio.wait([courier])
+                    publisher.stop()
                     reconciler.stop()
                     celery.close()
 
     return lifespan
-
-
-def _storage(settings: ServiceSettings) -> StorageSettings:
-    def shown(secret: SecretStr | None) -> str | None:
-        return None if secret is None else secret.get_secret_value()
-
-    return StorageSettings(
-        S3Settings(
-            endpoint_url=settings.s3_endpoint_url,
-            region=settings.s3_region,
-            access_key_id=shown(settings.s3_access_key_id),
-            secret_access_key=shown(settings.s3_secret_access_key),
-        )
-    )

@@ -8,13 +8,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import http_problem, respond
 
+MAX_BYTES = 1 << 20
+
 
 class BodyLimit:
-    """ASGI middleware; bodies of more than `max_bytes` are answered with 413."""
+    """ASGI middleware; bodies of more than `MAX_BYTES` are answered with 413."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -22,7 +23,7 @@ class BodyLimit:
             return
         too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         told = Headers(scope=scope).get("content-length", "")
-        if told.isdecimal() and int(told) > self._max_bytes:
+        if told.isdecimal() and int(told) > MAX_BYTES:
             await respond(http_problem(too_large))(scope, receive, send)
             return
         received = 0
@@ -31,7 +32,7 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
+            if received > MAX_BYTES:
                 raise too_large
             return message
 

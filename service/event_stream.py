@@ -11,6 +11,8 @@ from jobs.errors import JobNotFound, StoreUnavailable
 from jobs.schema import Event
 
 MEDIA_TYPE = "text/event-stream"
+HEARTBEAT_SECONDS = 15.0
+"""How often a silent stream sends a comment, so that no proxy takes it for dead."""
 
 log = structlog.get_logger(__name__)
 

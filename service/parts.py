@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from celery import Celery
 from fastapi import Depends, Request
 
 from jobs.store import JobStore
 from jobs.watch import Watcher
-from service.replay import Replays
+from jobs.webhooks import Webhooks
+from service.plans import Plans
+from service.publisher import Publisher
 from service.settings import ServiceSettings
 from storage import Storage
 
@@ -17,13 +18,16 @@ from storage import Storage
 class Parts:
     settings: ServiceSettings
     store: JobStore
-    replays: Replays
     storage: Storage
-    celery: Celery
+    plans: Plans
+    publisher: Publisher
     watcher: Watcher
+    webhooks: Webhooks
+    heartbeat_seconds: float
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Parts:
+    # `async`, because FastAPI gives a plain function a thread of its own.
     parts: Parts = request.app.state.parts
     return parts
 

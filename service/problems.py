@@ -15,10 +15,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from growth.errors import GrowthError
-from jobs.errors import IdempotencyConflict, InvalidCursor, JobNotFound, OutputReserved, StoreUnavailable
+from jobs.errors import (
+    IdempotencyConflict,
+    InvalidCursor,
+    JobNotFound,
+    NotRetryable,
+    OutputReserved,
+    QuotaExceeded,
+    StoreUnavailable,
+    WebhookNotDue,
+)
 from jobs.schema import Problem
 from service import errors
-from service.invalid_request import explain
+from service.invalid_request import GROWTH, SEARCH, explain
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -35,12 +44,17 @@ class Edge:
 
 EDGES: Mapping[type[Exception], Edge] = {
     errors.Unauthorized: Edge(401),
+    errors.ProviderSilent: Edge(503),
     errors.NotLoopback: Edge(403),
+    errors.ScopeRequired: Edge(403),
     errors.PrefixNotAllowed: Edge(403),
+    errors.WebhookRefused: Edge(422),
     errors.DataRequired: Edge(422),
+    errors.InvalidSearchSpace: Edge(422),
     errors.SourceNotFound: Edge(422),
     errors.OutputOverlaps: Edge(422),
     errors.OutputExists: Edge(409),
+    errors.NoOperatorPicture: Edge(404),
     errors.StorageRefused: Edge(422),
     errors.StorageSilent: Edge(503),
     GrowthError: Edge(422),
@@ -53,6 +67,9 @@ EDGES: Mapping[type[Exception], Edge] = {
         "output_reserved",
         "The output overlaps with one that another job is about to write; choose another, or wait for that job to end.",
     ),
+    NotRetryable: Edge(409, "not_retryable"),
+    QuotaExceeded: Edge(429, "quota_exceeded"),
+    WebhookNotDue: Edge(409, "webhook_not_due"),
     InvalidCursor: Edge(422, "invalid_cursor"),
     StoreUnavailable: Edge(503, "store_unavailable", "The job store does not answer; try again shortly."),
 }
@@ -144,14 +161,17 @@ def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in sorted(statuses)}
 
 
-async def _refuse(_request: Request, error: Exception) -> Response:
-    return respond(to_problem(error))
+async def _refuse(request: Request, error: Exception) -> Response:
+    headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, QuotaExceeded) else None
+    problem, redact = to_problem(error), request.app.state.redact
+    hint = None if problem.hint is None else redact(problem.hint)
+    return respond(problem.model_copy(update={"detail": redact(problem.detail), "hint": hint}), headers)
 
 
-async def _refuse_body(_request: Request, error: Exception) -> Response:
+async def _refuse_body(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found: Sequence[Mapping[str, Any]] = error.errors()
-    told = explain(found)
+    told = explain(found, SEARCH if request.url.path.endswith("/tune") else GROWTH)
     return respond(make_problem(422, "invalid_request", told.sentence, field=told.field, hint=told.hint))
 
 

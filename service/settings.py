@@ -3,50 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 from pydantic_settings import NoDecode
 
 from jobs.settings import SharedSettings
-from storage import Uri
-
-LOOPBACK_OWNER = "local"
-
-
-def _checked_prefix(text: str) -> str:
-    Uri.parse(text)
-    return text
+from service.api_keys import LOOPBACK_OWNER, ApiKey, Prefix
+from service.oidc import Oidc
 
 
 def _split(value: object) -> object:
     return value.replace(",", " ").split() if isinstance(value, str) else value
-
-
-Prefix = Annotated[str, AfterValidator(_checked_prefix)]
-
-
-class Prefixes(BaseModel):
-    """What one API key may name: `s3://bucket/prefix`, `file:///folder`; nothing where the list is empty."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    source: tuple[Prefix, ...] = ()
-    """Checkpoints and fitted operators to read."""
-    data: tuple[Prefix, ...] = ()
-    """Corpora to read."""
-    output: tuple[Prefix, ...] = ()
-    """Where grown checkpoints may be written."""
-
-
-class ApiKey(BaseModel):
-    """One client. The key itself is known to nobody here; `printf %s "$KEY" | sha256sum` makes `key_sha256`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-    """The owner of the jobs submitted with this key."""
-    key_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
-    """SHA-256 of a random key of at least 32 characters, in hex."""
-    prefixes: Prefixes
 
 
 class ServiceSettings(SharedSettings):
@@ -59,13 +25,15 @@ class ServiceSettings(SharedSettings):
     api_keys: tuple[ApiKey, ...] = ()
     """A JSON list of `{"name", "key_sha256", "prefixes": {"source": [], "data": [], "output": []}}`."""
     api_keys_file: Path | None = None
-    """A file with such a list. Without any key, clients on this machine's loopback alone are served."""
+    """A file with such a list, read again whenever it changes. Without any key, here or by `grow keys`, clients on this
+    machine's loopback alone are served."""
+    oidc: Oidc | None = None
+    """An identity provider whose tokens are taken as well, as a JSON object: `issuer`, `audience`, `jwks_url`,
+    `prefixes` and what else docs/access.md lists."""
     allowed_prefixes: Annotated[tuple[Prefix, ...] | None, NoDecode, BeforeValidator(_split)] = None
     """For loopback clients without keys, separated by commas; left out, they may name anything."""
-    max_body_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
-    """Larger request bodies are refused."""
-    heartbeat_seconds: Annotated[float, Field(gt=0)] = 15.0
-    """How often a silent event stream sends a comment, so that no proxy takes it for dead."""
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Hosts, or `host:port`, to which webhooks may also go over http and on private networks, separated by commas."""
     log_format: Literal["console", "json"] = "console"
     """`json` writes one object a line, for a log collector."""
 

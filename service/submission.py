@@ -3,88 +3,120 @@
 Nothing is written but the record, and that last; `plan_request` alone is the dry run.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import suppress
 
 import structlog
 
-from growth.errors import InvalidData, InvalidOperator, InvalidOptimizerState
+from growth.errors import GrowthError, InvalidOperator, InvalidOptimizerState
 from growth.header import TensorInfo
 from growth.inputs import refuse_corpus
 from growth.operators import parse_method
 from growth.operators.method import Method
 from growth.optimizer_layout import FILE_ENDING, plan_both, read_state
-from growth.plan import make_plan
+from growth.plan import GrowthPlan, make_plan
 from growth.source import SourceCheckpoint, read_source
 from growth.untrained import TOKENIZER_FIELD, check_corpus, check_no_state, trained_first, untrained_source
-from jobs.errors import StoreUnavailable
-from jobs.queue import enqueue
-from jobs.schema import GrowthRequest, Job, Plan, Untrained
-from service.auth import Caller, Kind
+from jobs.errors import JobNotFound, NotRetryable
+from jobs.origin import NOWHERE, Origin
+from jobs.schema import GrowthRequest, Job, Plan, Status, Untrained
+from service import webhook_address
+from service.auth import Caller
 from service.errors import (
     DataRequired,
     OutputExists,
     OutputOverlaps,
-    PrefixNotAllowed,
+    ServiceError,
     SourceNotFound,
-    StorageRefused,
-    StorageSilent,
 )
 from service.parts import Parts
-from storage import NotFound, Storage, StorageError, Unavailable, Uri
+from service.places import Given, Place, anything_at, blaming, check_allowed, check_data_exists, places_of
+from storage import NotFound, ObjectInfo, Storage
 from storage.folder import Folder, file_or_folder
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """One URI of a request: what it is for, which field names it, and where it really lies."""
-
-    kind: Kind
-    field: str
-    uri: Uri
-
-
-def submit(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key: str | None) -> tuple[Job, bool]:
+def submit(
+    parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key: str | None, origin: Origin = NOWHERE
+) -> tuple[Job, bool]:
     """The job that this request makes; or, and True, the one that the same key made before.
 
     Raises whatever `service.problems` lists; when it returns, the job is on record and will be run.
     """
     places = _places(request, parts.storage)
-    _check_allowed(places.values(), parts.storage, caller)
-    if idempotency_key is not None:
-        known = parts.replays.find(request, caller.name, idempotency_key)
-        if known is not None:
-            return known, True
-    plan = _plan(places, parts.storage, request)
-    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key)
+    check_allowed(places.values(), parts.storage, caller)
+    _check_webhook(request, parts)
+    try:
+        plan = _plan(places, parts, request)
+    except (GrowthError, ServiceError):
+        # A replay is answered though its source is gone by now, or its output there.
+        known = None if idempotency_key is None else parts.store.made_by(request, caller.name, idempotency_key)
+        if known is None:
+            raise
+        assert isinstance(known, Job), "the key's fingerprint is that of a growth"
+        return known, True
+    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, origin, quota=caller.quota)
     if not replayed:
         log.info("job submitted", job_id=job.id, owner=caller.name, method=request.method.name)
-        _publish(parts, job.id)
+        parts.publisher.publish(job.id)
+    return job, replayed
+
+
+def retry(parts: Parts, caller: Caller, ended: Job, origin: Origin = NOWHERE) -> tuple[Job, bool]:
+    """A new job for the request of one that ended without a result; or, and True, the one that was made before.
+
+    Raises what `submit` raises, and NotRetryable.
+    """
+    if ended.retried_by is not None:
+        with suppress(JobNotFound):
+            again = parts.store.get(ended.retried_by)
+            assert isinstance(again, Job)
+            return again, True
+    if ended.status not in (Status.FAILED, Status.CANCELLED):
+        raise NotRetryable(ended.id, ended.status)
+    places = _places(ended.request, parts.storage)
+    check_allowed(places.values(), parts.storage, caller)
+    _check_webhook(ended.request, parts)
+    plan = _plan(places, parts, ended.request)
+    job, replayed = parts.store.create(
+        ended.request, plan, ended.owner, origin=origin, retry_of=ended.id, quota=caller.quota
+    )
+    if not replayed:
+        log.info("job submitted again", job_id=job.id, owner=job.owner, retry_of=ended.id)
+        parts.publisher.publish(job.id)
     return job, replayed
 
 
 def plan_request(parts: Parts, caller: Caller, request: GrowthRequest) -> Plan:
     """What `submit` would put on record, after the same checks but for outputs that other jobs have reserved."""
     places = _places(request, parts.storage)
-    _check_allowed(places.values(), parts.storage, caller)
-    return _plan(places, parts.storage, request)
+    check_allowed(places.values(), parts.storage, caller)
+    _check_webhook(request, parts)
+    return _plan(places, parts, request)
 
 
-def _publish(parts: Parts, job_id: str) -> None:
-    try:
-        enqueue(parts.celery, parts.store, job_id)
-    except StoreUnavailable as error:
-        # The record is in the outbox, from which the reconciler publishes it.
-        log.warning("job not published yet", job_id=job_id, reason=str(error))
-
-
-def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -> Plan:
-    method = parse_method({"name": request.method.name, **request.method.options})
+def _plan(places: dict[str, Place], parts: Parts, request: GrowthRequest) -> Plan:
+    method, storage = parse_method({"name": request.method.name, **request.method.options}), parts.storage
     _check_data_given(method, request)
-    source = _source(places, storage, request)
+    source, files = _source_files(places, storage)
+    state = places.get("optimizer")
+    if state is None:
+        plan = parts.plans.planned(request, files, lambda: _summary(_grown(source, places, request, method)))
+        _check_inputs_exist(places, storage)
+        _check_output_free(places, storage)
+        return plan
+    grown = _grown(source, places, request, method)
+    _check_inputs_exist(places, storage)
+    _check_output_free(places, storage)
+    return _summary(plan_both(grown, _read_state(storage, state), request.max_shard_bytes)[0])
+
+
+def _summary(grown: GrowthPlan) -> Plan:
+    return Plan.model_validate(grown.summary())
+
+
+def _grown(folder: Folder | None, places: dict[str, Place], request: GrowthRequest, method: Method) -> GrowthPlan:
+    source = _source(folder, places, request)
     grown = make_plan(
         source.config,
         source.tensors,
@@ -100,42 +132,28 @@ def _plan(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -
     if isinstance(request.source, Untrained) and request.data is not None:
         asked, length = request.source.pretrain, request.data.sequence_length
         grown = trained_first(grown, steps=asked.steps, batch_size=asked.batch_size, length=length)
-    _check_inputs_exist(places, storage)
-    _check_output_free(places, storage)
-    if (state := places.get("optimizer")) is not None:
-        grown, _ = plan_both(grown, _read_state(storage, state), request.max_shard_bytes)
-    return Plan.model_validate(grown.summary())
+    return grown
 
 
-def _places(request: GrowthRequest, storage: Storage) -> dict[str, _Place]:
-    given: list[tuple[str, Kind, str, str]] = [("output", "output", "/output", request.output)]
+def _places(request: GrowthRequest, storage: Storage) -> dict[str, Place]:
+    given: list[Given] = [("output", "output", "/output", request.output)]
     if not isinstance(request.source, Untrained):
         given.insert(0, ("source", "source", "/source", request.source))
     elif request.source.tokenizer is not None:
-        given.insert(0, ("tokenizer", "source", TOKENIZER_FIELD, request.source.tokenizer))
+        given.insert(0, ("tokenizer", "tokenizer", TOKENIZER_FIELD, request.source.tokenizer))
     if request.source_optimizer is not None:
-        given.append(("optimizer", "source", "/source_optimizer", request.source_optimizer))
+        given.append(("optimizer", "optimizer", "/source_optimizer", request.source_optimizer))
     if request.data is not None:
         given.append(("data", "data", "/data/uri", request.data.uri))
     operator = request.method.options.get("operator")
     if isinstance(operator, str):
         given.append(("operator", "source", "/method/operator", operator))
-    places = {}
-    for name, kind, field, text in given:
-        with _blaming(field):
-            places[name] = _Place(kind, field, storage.canonical(Uri.parse(text)))
-    return places
+    return places_of(given, storage)
 
 
-def _check_allowed(places: Iterable[_Place], storage: Storage, caller: Caller) -> None:
-    for place in places:
-        allowed = caller.allowed(place.kind)
-        if allowed is not None and not any(place.uri.is_within(storage.canonical(prefix)) for prefix in allowed):
-            raise PrefixNotAllowed(
-                f"{place.field} lies outside of the prefixes that {caller.name!r} may use there.",
-                field=place.field,
-                hint=f"Allowed: {', '.join(map(str, allowed)) or 'none'}.",
-            )
+def _check_webhook(request: GrowthRequest, parts: Parts) -> None:
+    if request.webhook is not None:
+        webhook_address.parse(request.webhook, parts.settings.webhook_hosts)
 
 
 def _check_data_given(method: Method, request: GrowthRequest) -> None:
@@ -148,10 +166,23 @@ def _check_data_given(method: Method, request: GrowthRequest) -> None:
         )
 
 
-def _source(places: dict[str, _Place], storage: Storage, request: GrowthRequest) -> SourceCheckpoint:
+def _source_files(places: dict[str, Place], storage: Storage) -> tuple[Folder | None, list[ObjectInfo]]:
+    """The source's folder and its files; neither where the job trains its source."""
+    if (place := places.get("source")) is None:
+        return None, []
+    folder = Folder(storage, place.uri)
+    with blaming(place.field):
+        files = folder.files()
+        if not files and not anything_at(storage, place.uri):
+            raise SourceNotFound(f"There is nothing at {place.uri}; give the folder of a checkpoint.")
+    return folder, files
+
+
+def _source(folder: Folder | None, places: dict[str, Place], request: GrowthRequest) -> SourceCheckpoint:
     """The source as it is, or as it will be once the job has trained it."""
     if not isinstance(request.source, Untrained):
-        return _read_source(storage, places["source"])
+        assert folder is not None
+        return _read_source(folder)
     source = untrained_source(request.source.config)
     data_format = None if request.data is None else request.data.format
     check_corpus(source.config, data_format, tokenizer="tokenizer" in places)
@@ -159,62 +190,35 @@ def _source(places: dict[str, _Place], storage: Storage, request: GrowthRequest)
     return source
 
 
-def _read_source(storage: Storage, place: _Place) -> SourceCheckpoint:
-    with _blaming(place.field):
+def _read_source(folder: Folder) -> SourceCheckpoint:
+    with blaming("/source"):
         try:
-            if not _anything_at(storage, place.uri):
-                raise SourceNotFound(f"There is nothing at {place.uri}; give the folder of a checkpoint.")
-            return read_source(Folder(storage, place.uri))
+            return read_source(folder)
         except NotFound as error:
             raise SourceNotFound(str(error)) from error
 
 
-def _read_state(storage: Storage, place: _Place) -> dict[str, TensorInfo]:
-    with _blaming(place.field):
-        if not _anything_at(storage, place.uri):
+def _read_state(storage: Storage, place: Place) -> dict[str, TensorInfo]:
+    with blaming(place.field):
+        if not anything_at(storage, place.uri):
             raise InvalidOptimizerState(f"There is nothing at {place.uri}; give a file or folder with AdamW's state.")
         return read_state(*file_or_folder(storage, place.uri, FILE_ENDING))
 
 
-def _check_inputs_exist(places: dict[str, _Place], storage: Storage) -> None:
-    if (data := places.get("data")) is not None:
-        with _blaming(data.field):
-            if not _anything_at(storage, data.uri):
-                raise InvalidData(f"There is no data at {data.uri}; upload it first.", field=data.field)
-    if (tokenizer := places.get("tokenizer")) is not None:
-        with _blaming(tokenizer.field):
-            if not _anything_at(storage, tokenizer.uri):
-                raise InvalidData(
-                    f"There is nothing at {tokenizer.uri}; give a tokenizer's folder.", field=tokenizer.field
-                )
+def _check_inputs_exist(places: dict[str, Place], storage: Storage) -> None:
+    check_data_exists(places, storage)
     if (operator := places.get("operator")) is not None:
-        with _blaming(operator.field):
+        with blaming(operator.field):
             if not storage.exists(operator.uri):
                 raise InvalidOperator(f"There is no operator file at {operator.uri}; give the URI of a fitted one.")
 
 
-def _check_output_free(places: dict[str, _Place], storage: Storage) -> None:
+def _check_output_free(places: dict[str, Place], storage: Storage) -> None:
     output = places["output"]
     for name in ("source", "tokenizer", "optimizer", "data", "operator"):
         read = places.get(name)
         if read is not None and (output.uri.is_within(read.uri) or read.uri.is_within(output.uri)):
             raise OutputOverlaps(f"The output {output.uri} and {read.field} {read.uri} overlap; write elsewhere.")
-    with _blaming(output.field):
-        if _anything_at(storage, output.uri):
+    with blaming(output.field):
+        if anything_at(storage, output.uri):
             raise OutputExists(f"There is something at {output.uri} already; choose an empty prefix, or empty it.")
-
-
-def _anything_at(storage: Storage, uri: Uri) -> bool:
-    """Whether there is an object of this name, or any below it."""
-    return next(iter(storage.list(uri)), None) is not None or (bool(uri.key) and storage.exists(uri))
-
-
-@contextmanager
-def _blaming(field: str) -> Iterator[None]:
-    """Names the field of the request whose URI a store refused."""
-    try:
-        yield
-    except Unavailable as error:
-        raise StorageSilent(error, field) from error
-    except StorageError as error:
-        raise StorageRefused(error, field) from error

@@ -18,8 +18,8 @@ from typing import TypeVar
 from storage.errors import Changed, InvalidUri, NotFound
 from storage.file_errors import file_errors
 from storage.local_writer import LocalWriter
-from storage.store import ObjectInfo
-from storage.temporary_file import TemporaryFile, etag_of, is_temporary
+from storage.store import ObjectInfo, any_name
+from storage.temporary_file import TemporaryFile, etag_of, final_name
 from storage.uri import Uri
 
 Read = TypeVar("Read")
@@ -44,11 +44,11 @@ class LocalStore:
             return False
         return True
 
-    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        for entry in _files(prefix):
+    def list(self, prefix: Uri, *, deep: bool = True) -> Iterator[ObjectInfo]:
+        for entry in _files(prefix, deep=deep):
             # A file may vanish between its folder's listing and this look at it.
             with suppress(FileNotFoundError):
-                if not is_temporary(entry.name):
+                if final_name(entry.name) is None:
                     yield _info(_uri(entry.path), entry.stat(follow_symlinks=False))
 
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
@@ -82,8 +82,9 @@ class LocalStore:
         with file_errors(uri), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             _path(uri).unlink()
 
-    def abort_uploads(self, prefix: Uri) -> int:
-        left_behind = [entry.path for entry in _files(prefix) if is_temporary(entry.name)]
+    def abort_uploads(self, prefix: Uri, named: Callable[[str], bool] = any_name) -> int:
+        unfinished = [(entry.path, final_name(entry.name)) for entry in _files(prefix)]
+        left_behind = [path for path, name in unfinished if name is not None and named(name)]
         with file_errors(prefix):
             for path in left_behind:
                 Path(path).unlink(missing_ok=True)
@@ -100,12 +101,12 @@ def _uri(path: str) -> Uri:
     return Uri("file", "", path.removeprefix("/"))
 
 
-def _files(prefix: Uri) -> Iterator[os.DirEntry[str]]:
+def _files(prefix: Uri, *, deep: bool = True) -> Iterator[os.DirEntry[str]]:
     with file_errors(prefix):
-        yield from _walk(f"/{prefix.key}")
+        yield from _walk(f"/{prefix.key}", deep=deep)
 
 
-def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
+def _walk(folder: str, *, deep: bool) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=_order)
@@ -113,7 +114,8 @@ def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
         return
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path)
+            if deep:
+                yield from _walk(entry.path, deep=True)
         elif entry.is_file(follow_symlinks=False):
             yield entry
 

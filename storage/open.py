@@ -1,12 +1,13 @@
 """One `ObjectStore` for every URI: it hands each call to the store of the URI's scheme."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from storage.local import LocalStore
 from storage.settings import StorageSettings
-from storage.store import ObjectInfo, ObjectStore, ObjectWriter
+from storage.store import ObjectInfo, ObjectStore, ObjectWriter, any_name
+from storage.traffic import CountedWriter, Traffic
 from storage.uri import Uri
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Storage:
         self._local = LocalStore()
         self._s3: S3Store | None = None
         self._building = Lock()
+        self.traffic = Traffic()
 
     def canonical(self, uri: Uri) -> Uri:
         """Where the bytes of `uri` really lie: for files, with symbolic links resolved. Compare these with prefixes."""
@@ -32,26 +34,32 @@ class Storage:
     def exists(self, uri: Uri) -> bool:
         return self._of(uri).exists(uri)
 
-    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        return self._of(prefix).list(prefix)
+    def list(self, prefix: Uri, *, deep: bool = True) -> Iterator[ObjectInfo]:
+        return self._of(prefix).list(prefix, deep=deep)
 
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
-        return self._of(uri).read(uri, start, length, etag=etag)
+        data = self._of(uri).read(uri, start, length, etag=etag)
+        self.traffic.read(len(data))
+        return data
 
     def read_into(self, uri: Uri, buffer: memoryview, start: int = 0, *, etag: str | None = None) -> int:
-        return self._of(uri).read_into(uri, buffer, start, etag=etag)
+        count = self._of(uri).read_into(uri, buffer, start, etag=etag)
+        self.traffic.read(count)
+        return count
 
     def put(self, uri: Uri, data: bytes, *, if_absent: bool = False) -> ObjectInfo:
-        return self._of(uri).put(uri, data, if_absent=if_absent)
+        info = self._of(uri).put(uri, data, if_absent=if_absent)
+        self.traffic.written(len(data))
+        return info
 
     def open_write(self, uri: Uri, size: int) -> ObjectWriter:
-        return self._of(uri).open_write(uri, size)
+        return CountedWriter(self._of(uri).open_write(uri, size), self.traffic)
 
     def delete(self, uri: Uri) -> None:
         self._of(uri).delete(uri)
 
-    def abort_uploads(self, prefix: Uri) -> int:
-        return self._of(prefix).abort_uploads(prefix)
+    def abort_uploads(self, prefix: Uri, named: Callable[[str], bool] = any_name) -> int:
+        return self._of(prefix).abort_uploads(prefix, named)
 
     def _of(self, uri: Uri) -> ObjectStore:
         return self._local if uri.scheme == "file" else self._open_s3()

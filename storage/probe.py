@@ -17,27 +17,31 @@ RACERS = 8
 RACES = 2
 
 
-def probe_conditional_put(store: ObjectStore, prefix: Uri) -> bool:
-    """Whether exactly one of several writers wins `if_absent` under `prefix`; leaves nothing behind."""
+def probe_conditional_put(store: ObjectStore, prefix: Uri, stem: str = ".probe") -> bool:
+    """Whether exactly one of several writers wins `if_absent` under `prefix`.
+
+    Leaves nothing behind; one that is interrupted leaves an object whose name begins with `stem`.
+    """
+    probed = prefix.join(stem)
     try:
-        return _refuses_a_second_put(store, prefix) and all(_has_one_winner(store, prefix) for _ in range(RACES))
+        return _refuses_a_second_put(store, probed) and all(_has_one_winner(store, probed) for _ in range(RACES))
     except Unsupported:
         return False
 
 
-def _refuses_a_second_put(store: ObjectStore, prefix: Uri) -> bool:
-    with _probe_object(store, prefix) as uri:
+def _refuses_a_second_put(store: ObjectStore, stem: Uri) -> bool:
+    with _probe_object(store, stem) as uri:
         return _wins(store, uri) and not _wins(store, uri)
 
 
-def _has_one_winner(store: ObjectStore, prefix: Uri) -> bool:
-    with _probe_object(store, prefix) as uri, ThreadPoolExecutor(RACERS) as racers:
+def _has_one_winner(store: ObjectStore, stem: Uri) -> bool:
+    with _probe_object(store, stem) as uri, ThreadPoolExecutor(RACERS) as racers:
         return sum(racers.map(lambda _: _wins(store, uri), range(RACERS))) == 1
 
 
 @contextmanager
-def _probe_object(store: ObjectStore, prefix: Uri) -> Iterator[Uri]:
-    uri = prefix.join(f".probe-{secrets.token_hex(8)}")
+def _probe_object(store: ObjectStore, stem: Uri) -> Iterator[Uri]:
+    uri = stem.parent.join(f"{stem.name}-{secrets.token_hex(8)}")
     try:
         yield uri
     finally:

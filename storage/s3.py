@@ -12,7 +12,7 @@ from storage.s3_commit import look, put_whole
 from storage.s3_errors import status_of, storage_errors
 from storage.s3_writer import S3Writer
 from storage.settings import MIB, S3Settings
-from storage.store import ObjectInfo
+from storage.store import ObjectInfo, any_name
 from storage.uri import Uri
 
 if TYPE_CHECKING:
@@ -40,8 +40,10 @@ class S3Store:
             return False
         return True
 
-    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=prefix.bucket, Prefix=_under(prefix))
+    def list(self, prefix: Uri, *, deep: bool = True) -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=prefix.bucket, Prefix=_under(prefix), Delimiter="" if deep else "/"
+        )
         with storage_errors(prefix):
             for page in pages:
                 for found in page.get("Contents", ()):
@@ -73,10 +75,11 @@ class S3Store:
         except NotFound:
             return
 
-    def abort_uploads(self, prefix: Uri) -> int:
+    def abort_uploads(self, prefix: Uri, named: Callable[[str], bool] = any_name) -> int:
         try:
             with storage_errors(prefix):
-                return sum(self._abort_upload(prefix, key, upload_id) for key, upload_id in self._uploads(prefix))
+                picked = [upload for upload in self._uploads(prefix) if named(upload[0].rpartition("/")[2])]
+                return sum(self._abort_upload(prefix, key, upload_id) for key, upload_id in picked)
         except NotFound:
             # So do some stores answer where there are no uploads at all.
             return 0

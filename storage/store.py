@@ -1,6 +1,6 @@
 """What every store can do: ranged reads of a known version, whole objects or nothing, conditional puts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -9,6 +9,11 @@ from typing import Protocol, Self
 from storage.uri import Uri
 
 Buffer = bytes | bytearray | memoryview
+
+
+def any_name(_: str) -> bool:
+    """Picks every object."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,11 @@ class ObjectStore(Protocol):
     def exists(self, uri: Uri) -> bool:
         """Whether there is an object of exactly this key; folders and prefixes are none."""
 
-    def list(self, prefix: Uri) -> Iterator[ObjectInfo]:
-        """The objects under `prefix` at any depth, sorted by the UTF-8 bytes of their keys; none if it is missing.
+    def list(self, prefix: Uri, *, deep: bool = True) -> Iterator[ObjectInfo]:
+        """The objects under `prefix` at any depth, or directly there where not `deep`; none if it is missing.
 
-        Raises InvalidUri at a key that no `Uri` can name, because leaving it out would be silent.
+        Sorted by the UTF-8 bytes of their keys. Raises InvalidUri at a key that no `Uri` can name, because leaving it
+        out would be silent.
         """
 
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
@@ -86,5 +92,8 @@ class ObjectStore(Protocol):
     def delete(self, uri: Uri) -> None:
         """Removes an object; does nothing if there is none."""
 
-    def abort_uploads(self, prefix: Uri) -> int:
-        """Clears away what writers that died left under `prefix`, and counts it; writers at work there fail."""
+    def abort_uploads(self, prefix: Uri, named: Callable[[str], bool] = any_name) -> int:
+        """Clears away what writers that died left under `prefix`, and counts it; writers at work there fail.
+
+        `named` picks by the last segment of the object's key.
+        """

@@ -1,7 +1,8 @@
 """A file that grows under a hidden name in the folder of its final one, where it appears whole or not at all.
 
-Hidden names are `.partial-` and 16 hex digits; after a crash they tell what may be swept. Bytes and folder entry are
-on the disk when `commit` returns. A symbolic link or a folder at the final name is refused, never followed.
+Hidden names are `.partial-`, 16 hex digits, and as much of the final name as fits; after a crash they tell what may be
+swept. Bytes and folder entry are on the disk when `commit` returns. A symbolic link or a folder at the final name is
+refused, never followed.
 """
 
 import errno
@@ -12,12 +13,14 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-_TEMPORARY_NAME = re.compile(r"\.partial-[0-9a-f]{16}")
+_TEMPORARY_NAME = re.compile(r"\.partial-[0-9a-f]{16}-(.+)", re.DOTALL)
+_LONGEST_NAME = 255
 
 
-def is_temporary(name: str) -> bool:
-    """Whether a file of this name is one of ours, unfinished."""
-    return _TEMPORARY_NAME.fullmatch(name) is not None
+def final_name(name: str) -> str | None:
+    """What the file of this name was going to be called, cut off where too long; None where it is none of ours."""
+    found = _TEMPORARY_NAME.fullmatch(name)
+    return None if found is None else found[1]
 
 
 def etag_of(found: os.stat_result) -> str:
@@ -33,7 +36,7 @@ class TemporaryFile:
         _require_plain(final)
         _make_folder(final.parent)
         _require_space(final.parent, size)
-        self._hidden = final.with_name(f".partial-{secrets.token_hex(8)}")
+        self._hidden = final.with_name(_hidden_name(final.name))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor: int | None = os.open(self._hidden, flags, 0o666)
 
@@ -72,6 +75,11 @@ class TemporaryFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _hidden_name(final: str) -> str:
+    # In bytes, as file systems count; what is cut off in the middle of a letter is no text, and still a name.
+    return os.fsdecode(os.fsencode(f".partial-{secrets.token_hex(8)}-{final}")[:_LONGEST_NAME])
 
 
 def _require_plain(final: Path) -> None:

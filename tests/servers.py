@@ -81,7 +81,7 @@ def moto_server() -> Iterator[S3Server]:
     def command(port: int) -> list[str]:
         return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
 
-    with _listening(command, free_port, _accepts) as (process, port):
+    with _listening(command, free_port, accepts) as (process, port):
         server = S3Server(f"http://127.0.0.1:{port}", "moto-key", "moto-secret", "models", process.pid)
         plain_client(server).create_bucket(Bucket=server.bucket)
         yield server
@@ -98,7 +98,7 @@ def rclone_server(folder: Path) -> Iterator[S3Server]:
         options = ["--config", "", "--auth-key", "rclone-key,rclone-secret", "--addr", f"127.0.0.1:{port}"]
         return [str(binary), "serve", "s3", *options, str(folder)]
 
-    with _listening(command, free_port, _accepts) as (process, port):
+    with _listening(command, free_port, accepts) as (process, port):
         yield S3Server(f"http://127.0.0.1:{port}", "rclone-key", "rclone-secret", bucket, process.pid)
 
 
@@ -115,7 +115,7 @@ def valkey_server(folder: Path, *, aof: bool = True, port: int | None = None) ->
         place = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
         return [str(get_binary_path()), *place, *durability, "--save", "", "--maxmemory-policy", "noeviction"]
 
-    with _listening(command, lambda: port or free_port(), _answers_ping) as (process, chosen):
+    with _listening(command, lambda: port or free_port(), answers_ping) as (process, chosen):
         yield RedisServer(f"redis://127.0.0.1:{chosen}/0", chosen, process.pid)
 
 
@@ -174,12 +174,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Whether something listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _answers_ping(port: int) -> bool:
+def answers_ping(port: int) -> bool:
+    """Whether a Redis there has read its data and takes commands."""
     with redis.Redis(port=port, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
         try:
             return bool(client.ping())

@@ -4,34 +4,59 @@
 |-----------------------------------------|----------------------------|------------------------------------------|
 | a result                                | all                        | `succeeded`                              |
 | a failure                               | nothing                    | `failed`                                 |
-| a failure that may pass                 | nothing                    | `queued`; `failed` at the last attempt   |
-| the child's end without a word          | nothing                    | `queued`; the next claim counts attempts |
+| a failure that may pass                 | for the next attempt       | `queued`; `failed` at the last attempt   |
+| the child's end without a word          | for the next attempt       | `queued`; the next claim counts attempts |
+| a trial's loss, worse than others'      | nothing                    | `succeeded`, as pruned                   |
 | a wish to cancel                        | nothing                    | `cancelled`                              |
 | a wish that the worker (or child) leave | for the next attempt       | `queued`, and the attempt not counted    |
 | the loss of the lease                   | for the next attempt       | not ours any more                        |
+
+Whatever a job that has ended may have left goes in `worker/remains.py`.
 """
 
 import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
 import structlog
+from pydantic import JsonValue
 
 from jobs.errors import JobNotFound, LeaseLost, NotClaimable, StoreUnavailable
-from jobs.schema import EventKind, Failure, Job, Result, Status
+from jobs.schema import EventKind, Failure, FitPoint, Job, Result
+from jobs.searches import Searches
 from jobs.store import Claim, JobStore
+from jobs.tuning import TrialJob, TrialResult
 from storage import Storage, StorageError, Uri
-from worker.fit_state import forget, state_folder
+from telemetry.logs import working_on
+from telemetry.traces import OFF, About, Traces
+from worker.conditions import Conditions
 from worker.lease import Lease
-from worker.messages import Failed, Fitted, MayCommit, Measured, Pretrained, Progressed, Succeeded, Work
+from worker.messages import (
+    AnyWork,
+    Failed,
+    Fitted,
+    MayCommit,
+    Measured,
+    Pretrained,
+    Progressed,
+    Succeeded,
+    TrialWork,
+    Used,
+    Work,
+)
 from worker.output import Output
 from worker.process import Child, Exited
+from worker.pruning import Pruning
+from worker.remains import remove_remains
 from worker.settings import WorkerSettings
+from worker.spare import Spare
+from worker.tracking import Tracking
 
 POLL_SECONDS = 0.1
 RECONNECT_SECONDS = 1.0
@@ -45,78 +70,122 @@ class Stop(Enum):
 
     LOST = "lost"
     CANCELLED = "cancelled"
+    PRUNED = "pruned"
     LEAVING = "leaving"
 
 
 Ending = Succeeded | Failed | Exited | Stop
 
 
-def work_on(job_id: str, settings: WorkerSettings, store: JobStore, storage: Storage, leaving: threading.Event) -> None:
-    """Claims the job and works on it until the attempt has ended; does nothing where it can't be claimed."""
-    try:
-        claim = store.claim(job_id, f"{platform.node()}:{os.getpid()}")
-    except NotClaimable as refused:
-        log.info("Not claimed", job=job_id, reason=refused.reason)
-        with suppress(JobNotFound):
-            _remove_remains(store.get(job_id), storage, settings)
-        return
-    Attempt(claim, settings, store, storage, leaving).run()
+@dataclass(frozen=True)
+class Site:
+    """Where a worker does its jobs, and what it keeps from one to the next."""
+
+    settings: WorkerSettings
+    store: JobStore
+    storage: Storage
+    leaving: threading.Event
+    """Set once, when the worker is told to leave."""
+    spare: Spare
+    conditions: Conditions
+    traces: Traces = OFF
 
 
-def _remove_remains(job: Job, storage: Storage, settings: WorkerSettings) -> None:
-    """What a job left that ended while no worker held it: cancelled between two attempts, or out of them."""
-    if job.attempt and job.status in (Status.FAILED, Status.CANCELLED):
-        with _only_logged(job.id):
-            Output(storage, Uri.parse(job.request.output), job.id).remove()
-            forget(storage, state_folder(settings.state_uri, job.id))
+def attempt(job_id: str, site: Site, searches: Searches) -> None:
+    """Claims the job and works on it until the attempt has ended; clears up behind it where it has ended before."""
+    with working_on(job_id=job_id):
+        try:
+            claim = site.store.claim(job_id, f"{platform.node()}:{os.getpid()}")
+        except NotClaimable as refused:
+            log.info("Not claimed", reason=refused.reason)
+            with suppress(JobNotFound):
+                remove_remains(site.store.get(job_id), site.store, site.storage, site.settings)
+            return
+        pruning = Pruning(claim.job, site.store, searches) if isinstance(claim.job, TrialJob) else None
+        with working_on(attempt=claim.attempt, request_id=claim.job.request_id):
+            Attempt(claim, site, pruning).run()
 
 
-@contextmanager
-def _only_logged(job_id: str) -> Iterator[None]:
-    """A store that does not answer must not keep a job from its end."""
-    try:
-        yield
-    except StorageError as error:
-        log.warning("Not all that the job left could be removed", job=job_id, reason=str(error))
+def _name(ending: Ending) -> str:
+    return ending.value if isinstance(ending, Stop) else type(ending).__name__.lower()
 
 
 class Attempt:
     """The attempt that `claim` is for."""
 
-    def __init__(
-        self, claim: Claim, settings: WorkerSettings, store: JobStore, storage: Storage, leaving: threading.Event
-    ) -> None:
+    def __init__(self, claim: Claim, site: Site, pruning: Pruning | None) -> None:
+        self._claim = claim
         self._job = claim.job
         self._number = claim.attempt
-        self._settings = settings
-        self._store = store
-        self._storage = storage
-        self._output = Output(storage, Uri.parse(claim.job.request.output), claim.job.id)
-        self._leaving = leaving
-        self._lease = Lease(store, claim.job.id, claim.attempt, settings.lease_renew_seconds)
-        self._log = log.bind(job=claim.job.id, attempt=claim.attempt)
+        self._site = site
+        self._settings, self._store, self._leaving = site.settings, site.store, site.leaving
+        self._pruning = pruning
+        # A trial leaves nothing but its losses.
+        growth = claim.job if isinstance(claim.job, Job) else None
+        self._output = Output(site.storage, Uri.parse(growth.request.output), growth.id) if growth else None
+        self._lease = Lease(self._store, claim.job.id, claim.attempt, self._settings.lease_renew_seconds)
+        self._conditional = True
+        self._tracking = Tracking(growth, claim.attempt, self._warn)
 
     def run(self) -> None:
         """Returns when the record tells how the attempt ended, or belongs to another one."""
-        self._log.info("The attempt begins", output=str(self._output.uri))
-        with self._lease:
+        log.info("The attempt begins", output=str(self._output.uri) if self._output else None)
+        about: About = {"job_id": self._job.id, "attempt": self._number, "request_id": self._job.request_id}
+        parent = self._claim.traceparent
+        with self._site.traces.span("attempt", about, parent=parent, kind="consumer") as span, self._lease:
             try:
-                self._record(self._work())
+                ending = self._work(span.traceparent)
+                span.note({"ending": _name(ending)})
+                self._record(ending)
             except LeaseLost:
-                self._log.warning("The attempt lost its lease, and writes nothing more")
+                span.fail("lease lost")
+                log.warning("The attempt lost its lease, and writes nothing more")
             except StoreUnavailable as error:
-                self._log.error("How the attempt ended is not on record; another one will find out", reason=str(error))
+                log.error("How the attempt ended is not on record; another one will find out", reason=str(error))
+            finally:
+                self._tracking.close()
 
-    def _work(self) -> Ending:
-        child = Child(Work(job_id=self._job.id, attempt=self._number, request=self._job.request, plan=self._job.plan))
+    def _work(self, traceparent: str | None) -> Ending:
+        if isinstance(self._job, TrialJob) and self._job.pruned:
+            return Stop.PRUNED
+        child = self._site.spare.take()
         grace_seconds = 0.0
         try:
+            child.begin(self._told(traceparent))
             ending = self._follow(child)
-            if ending in (Stop.CANCELLED, Stop.LEAVING):
+            if ending is Stop.CANCELLED:
                 grace_seconds = self._settings.stop_grace_seconds
+            elif ending is Stop.LEAVING:
+                grace_seconds = self._settings.leave_grace_seconds
             return ending
         finally:
             child.stop(grace_seconds)
+
+    def _told(self, traceparent: str | None) -> AnyWork:
+        output, job = self._output, self._job
+        if isinstance(job, TrialJob):
+            return TrialWork(
+                job_id=job.id,
+                attempt=self._number,
+                request=job.request,
+                request_id=job.request_id,
+                traceparent=traceparent,
+            )
+        assert output is not None
+        self._conditional = self._site.conditions.held(output.store, output.uri, output.probe_stem(self._number))
+        return Work(
+            job_id=job.id,
+            attempt=self._number,
+            request=job.request,
+            plan=job.plan,
+            owner=job.owner,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            conditional=self._conditional,
+            granted=self._claim.granted,
+            request_id=job.request_id,
+            traceparent=traceparent,
+        )
 
     def _follow(self, child: Child) -> Ending:
         while (stop := self._stop()) is None:
@@ -125,9 +194,18 @@ class Attempt:
                     return message
                 case MayCommit():
                     self._let_commit(child)
-                case Progressed() | Pretrained() | Measured() | Fitted():
+                case Pretrained(point=point) if self._pruning is not None and point.held_out_loss is not None:
+                    if self._report(self._pruning, point):
+                        return Stop.PRUNED
+                case Progressed() | Pretrained() | Measured() | Fitted() | Used():
                     self._relay(message)
         return stop
+
+    def _report(self, pruning: Pruning, point: FitPoint) -> bool:
+        """Puts a trial's loss on record; whether it is to end early because of it."""
+        pruned, entries = self._insist(lambda: pruning.judged(point))
+        self._insist(lambda: self._store.report(self._job.id, self._number, point, pruned=pruned, entries=entries))
+        return pruned
 
     def _stop(self) -> Stop | None:
         if self._lease.lost:
@@ -137,23 +215,30 @@ class Attempt:
         return Stop.LEAVING if self._leaving.is_set() else None
 
     def _let_commit(self, child: Child) -> None:
+        until = time.monotonic() + self._settings.lease_seconds
         self._insist(self._lease.renew)
+        if not self._conditional:
+            self._insist(lambda: self._store.grant_commit(self._job.id, self._number))
         if self._stop() is None:
-            child.let_commit()
+            child.let_commit(until)
 
-    def _relay(self, message: Progressed | Pretrained | Measured | Fitted) -> None:
+    def _relay(self, message: Progressed | Pretrained | Measured | Fitted | Used) -> None:
         # What comes next tells more than what is lost here.
         with suppress(StoreUnavailable):
             match message:
                 case Progressed(stage=stage, progress=progress):
                     self._store.update(self._job.id, self._number, stage=stage, progress=progress)
+                case Used():
+                    self._store.use(self._job.id, self._number, message.model_dump(exclude={"kind"}, exclude_none=True))
                 case Measured(candidate=candidate):
                     data = candidate.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.CANDIDATE, data)
                 case Pretrained(point=point):
+                    self._tracking.point("pretraining", point)
                     data = point.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.PRETRAINING, data)
                 case Fitted(point=point):
+                    self._tracking.point("fit", point)
                     data = point.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.FIT, data)
 
@@ -162,35 +247,33 @@ class Attempt:
             case Stop.LOST:
                 raise LeaseLost(self._job.id, self._number)
             case Succeeded(result=result):
-                self._keep_result(result)
-            case Failed(transient=True) if self._number < self._settings.max_attempts:
+                self._finish(result)
+            case Failed(transient=True) if not self._claim.last:
                 self._try_again_later(ending.failure)
             case Failed():
                 self._end(ending.failure)
+            case Stop.PRUNED:
+                assert self._pruning is not None
+                self._finish(self._insist(self._pruning.result))
             case Stop.CANCELLED:
                 self._end(None)
             case Stop.LEAVING | Exited(stopped=True):
                 self._release("The worker is leaving.", counts=False)
             case Exited():
-                self._remove_output()
                 self._release(f"The process that did the work {ending}.", counts=True)
-
-    def _keep_result(self, result: Result) -> None:
-        # First, because nothing looks after what a job that has ended has left; its output is whole by now.
-        self._forget_state()
-        self._finish(result)
 
     def _end(self, failure: Failure | None) -> None:
         self._remove_output()
-        self._forget_state()
         self._finish(failure)
 
-    def _finish(self, outcome: Result | Failure | None) -> None:
+    def _finish(self, outcome: Result | TrialResult | Failure | None) -> None:
+        if not isinstance(outcome, TrialResult):
+            self._tracking.end(outcome)
         job = self._insist(lambda: self._store.finish(self._job.id, self._number, outcome))
-        self._log.info("The job has ended", status=job.status, error=job.error and job.error.detail)
+        log.info("The job has ended", status=job.status, error=job.error and job.error.detail)
+        remove_remains(job, self._store, self._site.storage, self._settings)
 
     def _try_again_later(self, failure: Failure) -> None:
-        self._remove_output()
         wait_seconds = self._settings.retry_wait_seconds * 2 ** (self._number - 1)
         deadline = time.monotonic() + wait_seconds
         while self._stop() is None and time.monotonic() < deadline:
@@ -198,20 +281,25 @@ class Attempt:
         self._release(failure.detail, counts=True)
 
     def _release(self, reason: str, *, counts: bool) -> None:
-        self._log.warning("The job is given back", reason=reason)
+        log.warning("The job is given back", reason=reason)
         with suppress(StoreUnavailable):
             self._store.append_event(self._job.id, self._number, EventKind.LOG, {"message": reason})
         job = self._insist(lambda: self._store.release(self._job.id, self._number, counts=counts))
-        _remove_remains(job, self._storage, self._settings)
+        remove_remains(job, self._store, self._site.storage, self._settings)
+
+    def _warn(self, sentence: str) -> None:
+        with suppress(StoreUnavailable, LeaseLost):
+            data: dict[str, JsonValue] = {"level": "warning", "message": sentence}
+            self._store.append_event(self._job.id, self._number, EventKind.LOG, data)
 
     def _remove_output(self) -> None:
-        with _only_logged(self._job.id):
-            self._output.remove()
-            self._output.abort_uploads()
-
-    def _forget_state(self) -> None:
-        with _only_logged(self._job.id):
-            forget(self._storage, state_folder(self._settings.state_uri, self._job.id))
+        if self._output is None:
+            return
+        # A store that does not answer must not keep a job from its end.
+        try:
+            self._output.remove_attempts(self._number)
+        except StorageError as error:
+            log.warning("Not all that the attempt left could be removed", reason=str(error))
 
     def _insist(self, call: Callable[[], T]) -> T:
         """Redis may be away for a while, and the work is done; raises StoreUnavailable only where the worker leaves."""
@@ -221,4 +309,4 @@ class Attempt:
             except StoreUnavailable as error:
                 if self._leaving.wait(RECONNECT_SECONDS):
                     raise
-                self._log.warning("The job store does not answer; trying again", reason=str(error))
+                log.warning("The job store does not answer; trying again", reason=str(error))

@@ -1,33 +1,44 @@
 """The process that does a job's work: `python -m worker.child`, started by the worker and never outliving it.
 
 It has its own process group, and gives back whatever memory it took when it ends. All it knows of the job comes on
-standard input; everything that is printed goes to standard error, because standard output is the worker's.
+standard input; everything that is printed goes to standard error, because standard output is the worker's. It may be
+started long before there is a job: until then it imports what takes seconds to import, and waits.
 """
 
 import os
+import queue
+import select
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import BinaryIO, NoReturn
 
-import structlog
 from pydantic import BaseModel
 
-from jobs.schema import Candidate, FitPoint, Stage
-from worker.logs import configure_logs
+from jobs.redaction import Redactor, redact_logs
+from jobs.schema import Candidate, FitPoint, Result, Stage
+from jobs.tuning import TrialResult
+from storage import Storage
+from telemetry.logs import configure_logs, working_on
+from telemetry.traces import About, Traces, open_traces
 from worker.messages import (
-    GO,
     STOPPED_EXIT_CODE,
+    WORK,
+    AnyWork,
     Failed,
     Fitted,
+    Go,
     MayCommit,
     Measured,
     Pretrained,
     Progressed,
     Succeeded,
-    Work,
+    TrialWork,
 )
+from worker.meter import Meter, Steps
 from worker.origins import die_with_parent, take_standard_output
 from worker.settings import WorkerSettings, open_storage
 
@@ -39,7 +50,11 @@ class Worker:
 
     def __init__(self, told: BinaryIO) -> None:
         self._told = told
-        self._granted = threading.Semaphore(0)
+        self._telling = threading.Lock()
+        self.steps = Steps()
+        self._granted: queue.SimpleQueue[Go] = queue.SimpleQueue()
+        self._leave = threading.Event()
+        self._saves = False
         self._stage = Stage.PLANNING
         self._progress_at = self._point_at = 0.0
         threading.Thread(target=self._listen, name="worker", daemon=True).start()
@@ -59,21 +74,44 @@ class Worker:
         self.tell(Measured(candidate=candidate))
 
     def pretrained(self, point: FitPoint) -> None:
+        self.steps.training += point.step > 0
         if self._worth_telling(point):
             self.tell(Pretrained(point=point))
 
     def fitted(self, point: FitPoint) -> None:
+        self.steps.fit += point.step > 0
         if self._worth_telling(point):
             self.tell(Fitted(point=point))
 
     def ask_to_commit(self) -> None:
         """Returns when the worker still holds the job; where it does not, this process ends instead."""
-        self.tell(MayCommit())
-        self._granted.acquire()
+        while True:
+            self.tell(MayCommit())
+            answer = self._granted.get()
+            # Looked at behind the wait: a process that was stopped meanwhile may wake when the job is another's.
+            if time.monotonic() < answer.until:
+                return
+
+    @contextmanager
+    def saving(self) -> Iterator[Callable[[], bool]]:
+        self._saves = True
+        try:
+            yield self._leave.is_set
+        finally:
+            self._saves = False
+        if self._leave.is_set():
+            sys.exit(STOPPED_EXIT_CODE)
+
+    def end(self, _number: int, _frame: object) -> None:
+        """What SIGTERM does: as `_stop`, but where a state can be saved first."""
+        self._leave.set()
+        if not self._saves:
+            _stop(_number, _frame)
 
     def tell(self, message: BaseModel) -> None:
-        self._told.write(message.model_dump_json().encode() + b"\n")
-        self._told.flush()
+        with self._telling:
+            self._told.write(message.model_dump_json().encode() + b"\n")
+            self._told.flush()
 
     def _worth_telling(self, point: FitPoint) -> bool:
         if (now := time.monotonic()) < self._point_at and point.held_out_loss is None:
@@ -83,8 +121,9 @@ class Worker:
 
     def _listen(self) -> None:
         # Not through `sys.stdin`: a thread that waits inside of it aborts the interpreter's own end.
-        while os.read(0, len(GO)):
-            self._granted.release()
+        with os.fdopen(os.dup(0), "rb", buffering=0) as worker:
+            while line := worker.readline():
+                self._granted.put(Go.model_validate_json(line))
         # The worker is gone, and with it whoever could stop what this process has started.
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
@@ -95,20 +134,53 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     settings = WorkerSettings()
     configure_logs(settings.log_format)
+    redact_logs(Redactor(settings.secrets()))
     told = take_standard_output()
-    work = Work.model_validate_json(sys.stdin.buffer.readline())
+    _get_ready()
+    if not (line := sys.stdin.buffer.readline()):
+        return
+    work = WORK.validate_json(line)
     worker = Worker(told)
-    structlog.contextvars.bind_contextvars(job=work.job_id, attempt=work.attempt)
-    worker.tell(_ending(work, settings, worker))
+    signal.signal(signal.SIGTERM, worker.end)
+    about: About = {"job_id": work.job_id, "attempt": work.attempt, "request_id": work.request_id}
+    with working_on(**about):
+        # Sent before the last word, after which the worker ends this process.
+        with closing(open_traces("worker")) as traces, traces.span("job", about, parent=work.traceparent) as span:
+            ending = _ending(work, settings, worker, traces)
+            if isinstance(ending, Failed):
+                span.fail(ending.failure.code)
+        worker.tell(ending)
 
 
-def _ending(work: Work, settings: WorkerSettings, worker: Worker) -> Succeeded | Failed:
-    # Late, because torch takes seconds to import and the worker waits to hand over the work.
+def _get_ready() -> None:
+    """Imports what every job needs, and, while there is none, what most need."""
+    import worker.failures
+    import worker.run
+
+    if not select.select([0], [], [], 0)[0]:
+        import worker.fitting
+        import worker.verifying  # noqa: F401
+
+
+def _ending(work: AnyWork, settings: WorkerSettings, worker: Worker, traces: Traces) -> Succeeded | Failed:
     from worker.failures import concluded
+
+    storage = open_storage(settings)
+    with Meter(worker.steps, storage.traffic, worker.tell):
+        outcome = concluded(lambda: _result(work, storage, settings, worker, traces))
+    return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
+
+
+def _result(
+    work: AnyWork, storage: Storage, settings: WorkerSettings, worker: Worker, traces: Traces
+) -> Result | TrialResult:
+    if isinstance(work, TrialWork):
+        from worker.trial import run_trial
+
+        return run_trial(work, storage, settings, worker, traces)
     from worker.run import run_job
 
-    outcome = concluded(lambda: run_job(work, open_storage(settings), settings, worker))
-    return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
+    return run_job(work, storage, settings, worker, traces)
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:

@@ -1,8 +1,10 @@
 """The end of a job: the small files beside the shards, and the manifest that makes them a checkpoint.
 
-The manifest is put only where none is. Stores that ignore that condition are looked at first, and on every store the
-lease is renewed in between: who no longer holds the job does not commit. What is left open on a store without
-conditions is an attempt that stalls for longer than its lease between that renewal and the put.
+The manifest is put only where none is, and directly before it the lease is renewed: who no longer holds the job does
+not commit. On a store that does not keep such conditions (`worker/conditions.py`) the job's record decides: the
+manifest first goes under a name of the attempt's own, then the record takes this attempt's number, fenced by the lease,
+and only then come the same bytes under the name that readers know. An attempt that finds a number in the record puts
+that one's manifest, so that whoever wakes late writes what is there already.
 """
 
 import json
@@ -15,14 +17,17 @@ import structlog
 
 from growth.errors import InvalidCheckpoint
 from growth.plan import GrowthPlan
-from jobs.schema import FitReport, GrowthRequest, Plan, PretrainingReport, Result, Verification
-from storage import AlreadyExists, ObjectStore, StorageError, Unavailable, Unsupported, Uri, WrittenObject
+from growth.transfer_plan import TRAINING_FILE
+from jobs.schema import FitReport, Plan, PretrainingReport, Result, Verification
+from storage import AlreadyExists, NotFound, ObjectStore, StorageError, Unavailable, Uri, WrittenObject
 from storage.folder import Folder
 from worker.card_metadata import MAX_CARD_BYTES
 from worker.carried import CARRIED_FILES
-from worker.manifest import Commit, StoredObject, manifest_bytes, manifest_uri, result_of
+from worker.manifest import Commit, Lineage, StoredObject, manifest_bytes, manifest_uri, result_of
+from worker.messages import Work
 from worker.model_card import model_card
 from worker.output import LINEAGE_FILE, Output
+from worker.training import training_of
 
 MAX_CARRIED_BYTES = 1 << 29
 PACKAGES = ("model-growth", "safetensors", "torch", "transformers")
@@ -47,28 +52,25 @@ class Grown:
     """The optimizer's."""
     pretraining: PretrainingReport | None
     fit: Fitted | None
+    picture: WrittenObject
+    """Of the operator."""
     verification: Verification | None
     stage_seconds: Mapping[str, float]
 
 
 def commit(
-    output: Output,
-    attempt: int,
-    request: GrowthRequest,
-    plan: GrowthPlan,
-    source: Folder,
-    grown: Grown,
-    still_holds: Callable[[], None],
+    output: Output, work: Work, plan: GrowthPlan, source: Folder, grown: Grown, still_holds: Callable[[], None]
 ) -> Result:
     """Writes the files beside the shards, then the manifest; `still_holds` raises where it must not come to that.
 
     The result is another attempt's where that one committed first. Raises OutputExists where another job did.
     """
-    small = [_put_small_file(output, name, data) for name, data in _small_files(output, request, plan, source)]
-    large = [*grown.shards, *grown.state, *([grown.fit.operator] if grown.fit else [])]
+    small = [_put_small_file(output, work, name, data) for name, data in _small_files(work, plan, source)]
+    large = [*grown.shards, *grown.state, *([grown.fit.operator] if grown.fit else []), grown.picture]
     made = Commit(
         job_id=output.job_id,
-        attempt=attempt,
+        attempt=work.attempt,
+        started_at=work.started_at,
         objects=[*map(_stored, large), *small],
         pretraining=grown.pretraining,
         fit=grown.fit.report if grown.fit else None,
@@ -76,34 +78,60 @@ def commit(
         selection=Plan.model_validate(plan.summary()).selection,
         stage_seconds=dict(grown.stage_seconds),
     )
-    result = _put_manifest(
-        output, manifest_bytes(made, _weight_map(plan, grown.shards), plan.target_bytes), still_holds
-    )
-    _tidy(output, attempts_before=attempt > 1)
+    data = manifest_bytes(made, _weight_map(plan, grown.shards), plan.target_bytes)
+    if work.conditional:
+        result = _put_manifest(output, data, still_holds)
+    else:
+        output.put(output.commit_name(work.attempt), data)
+        still_holds()
+        result = _put_granted(output, data)
+    _tidy(output, work.attempt)
     return result
 
 
-def _small_files(
-    output: Output, request: GrowthRequest, plan: GrowthPlan, source: Folder
-) -> Iterator[tuple[str, bytes]]:
+def committed_before(output: Output, attempt: int, granted: int | None) -> Result | None:
+    """What an attempt before this one has committed, or was about to when the record had `granted` it the commit.
+
+    Raises OutputExists where another job did.
+    """
+    result = output.committed()
+    if result is None and granted is not None:
+        try:
+            result = _put_granted(output, output.store.read(output.uri.join(output.commit_name(granted))))
+        except NotFound:
+            return None
+    if result is not None:
+        _tidy(output, attempt)
+    return result
+
+
+def _small_files(work: Work, plan: GrowthPlan, source: Folder) -> Iterator[tuple[str, bytes]]:
     """Names and bytes, the same in every attempt at a job; the lineage first, because it marks the others as ours."""
     names = source.names()
-    yield LINEAGE_FILE, _lineage(output.job_id, request, plan)
+    yield LINEAGE_FILE, _lineage(work, plan)
     yield "config.json", _json(plan.target.raw)
     for name in CARRIED_FILES:
         if name in names:
             yield name, _carried(source, name)
+    training = training_of(work.request, plan)
+    yield TRAINING_FILE, _json(training)
     card = source.read("README.md", 0, MAX_CARD_BYTES) if "README.md" in names else b""
-    yield "README.md", model_card(request, plan, card, sentence_transformer="modules.json" in names).encode()
+    yield (
+        "README.md",
+        model_card(work.request, plan, card, training, sentence_transformer="modules.json" in names).encode(),
+    )
 
 
-def _put_small_file(output: Output, name: str, data: bytes) -> StoredObject:
+def _put_small_file(output: Output, work: Work, name: str, data: bytes) -> StoredObject:
     uri = output.uri.join(name)
     try:
-        _put_if_absent(output.store, uri, data)
+        _put_if_absent(output.store, uri, data, conditional=work.conditional)
     except AlreadyExists:
         if output.store.read(uri) != data:
-            raise output.taken(name) from None
+            if not output.owned() or output.committed() is not None:
+                raise output.taken(name) from None
+            # By an attempt of another version of this program.
+            output.store.put(uri, data)
     return StoredObject(name=name, size=len(data), sha256=sha256(data).hexdigest())
 
 
@@ -111,7 +139,7 @@ def _put_manifest(output: Output, data: bytes, still_holds: Callable[[], None]) 
     uri = manifest_uri(output.uri)
     still_holds()
     try:
-        _put_if_absent(output.store, uri, data)
+        output.store.put(uri, data, if_absent=True)
     except Unavailable:
         # The put may have happened although its answer never came.
         if (committed := output.committed()) is None:
@@ -121,26 +149,32 @@ def _put_manifest(output: Output, data: bytes, still_holds: Callable[[], None]) 
         if (committed := output.committed()) is not None:
             return committed
         # Left by an attempt that stalled on its way to the commit, and whose shards this one has cleared away.
+        still_holds()
         output.store.delete(uri)
-        _put_if_absent(output.store, uri, data)
+        output.store.put(uri, data, if_absent=True)
     return result_of(output.uri, data)
 
 
-def _put_if_absent(store: ObjectStore, uri: Uri, data: bytes) -> None:
+def _put_granted(output: Output, data: bytes) -> Result:
+    uri = manifest_uri(output.uri)
+    output.refuse_others_manifest()
+    output.store.put(uri, data)
+    return result_of(output.uri, data)
+
+
+def _put_if_absent(store: ObjectStore, uri: Uri, data: bytes, *, conditional: bool) -> None:
+    if conditional:
+        store.put(uri, data, if_absent=True)
+        return
     if store.exists(uri):
         raise AlreadyExists(f"{uri} exists already: choose another name or delete it.")
-    try:
-        store.put(uri, data, if_absent=True)
-    except Unsupported:
-        store.put(uri, data)
+    store.put(uri, data)
 
 
-def _tidy(output: Output, *, attempts_before: bool) -> None:
+def _tidy(output: Output, attempt: int) -> None:
     """What an attempt that ran on for a while after it lost the job has written meanwhile."""
     try:
-        output.remove_losers()
-        if attempts_before:
-            output.abort_uploads()
+        output.tidy(attempt)
     except StorageError as error:
         log.warning("The output is whole, but what dead attempts left was not removed", reason=str(error))
 
@@ -154,15 +188,17 @@ def _weight_map(plan: GrowthPlan, shards: list[WrittenObject]) -> dict[str, str]
     return {tensor.name: written.uri.name for shard, written in pairs for tensor in shard}
 
 
-def _lineage(job_id: str, request: GrowthRequest, plan: GrowthPlan) -> bytes:
-    return _json(
-        {
-            "job_id": job_id,
-            "request": request.model_dump(mode="json", exclude_none=True),
-            "plan": plan.summary(),
-            "versions": {package: version(package) for package in PACKAGES},
-        }
+def _lineage(work: Work, plan: GrowthPlan) -> bytes:
+    """What `worker/rebuild.py` makes a record of again; the same in every attempt."""
+    told = Lineage(
+        job_id=work.job_id,
+        owner=work.owner,
+        created_at=work.created_at,
+        request=work.request,
+        plan=Plan.model_validate(plan.summary()),
+        versions={package: version(package) for package in PACKAGES},
     )
+    return _json(told.model_dump(mode="json"))
 
 
 def _carried(source: Folder, name: str) -> bytes:

@@ -7,7 +7,8 @@ from typing import NoReturn
 
 import structlog
 
-from worker.logs import configure_logs
+from jobs.redaction import Redactor, redact_logs
+from telemetry.logs import configure_logs
 from worker.origins import die_with_parent
 from worker.settings import WorkerSettings
 from worker.torchrun import torchrun
@@ -21,6 +22,7 @@ def main() -> NoReturn:
     """Waits for the worker at GROW_FIT_RENDEZVOUS, takes part in its fit, and waits again."""
     settings = WorkerSettings()
     configure_logs(settings.log_format)
+    redact_logs(Redactor(settings.secrets()))
     if settings.fit_nodes == 1:
         raise SystemExit("GROW_FIT_NODES is 1: there is no fit for this machine to join; set it as the worker has it.")
     while True:

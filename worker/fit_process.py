@@ -18,14 +18,15 @@ from pydantic import BaseModel
 
 from growth.fit.ranks import PeerLost, Ranks
 from growth.operators.artefact import save_operator
+from jobs.redaction import Redactor, redact_logs
 from jobs.schema import FitPoint
 from storage import Uri
 from storage.folder import Folder
+from telemetry.logs import configure_logs, working_on
 from worker.failures import concluded
 from worker.fit_group import FOLDER, OPERATOR, WORK
 from worker.fit_state import FIT_STATE, FitStates, kept
 from worker.fitting import fit_operator
-from worker.logs import configure_logs
 from worker.messages import Failed, FitEnded, Fitted, Work
 from worker.origins import die_with_parent, take_standard_output
 from worker.planning import open_inputs
@@ -66,6 +67,7 @@ def main() -> None:
     die_with_parent(signal.SIGKILL)
     settings = WorkerSettings()
     configure_logs(settings.log_format)
+    redact_logs(Redactor(settings.secrets()))
     told = take_standard_output()
     number = int(os.environ["LOCAL_RANK"])
     device = device_of(settings, number)
@@ -75,7 +77,8 @@ def main() -> None:
     folder = Path(os.environ[FOLDER]) if number == 0 and FOLDER in os.environ else None
     work = _work(folder)
     tell = _Told(told if folder is not None else None)
-    outcome = concluded(lambda: _unless_lost(lambda: _fit(work, settings, device, folder, tell)))
+    with working_on(job_id=work.job_id, attempt=work.attempt, request_id=work.request_id):
+        outcome = concluded(lambda: _unless_lost(lambda: _fit(work, settings, device, folder, tell)))
     tell(outcome)
     if isinstance(outcome, Failed):
         # The others may wait for this process forever.

@@ -13,6 +13,7 @@ from growth.operators.ligo import Ligo
 from growth.plan import GrowthPlan
 from jobs.schema import FitPoint, FitReport
 from worker.corpus import Corpus
+from worker.messages import exit_if
 from worker.modules import build_module, source_module, weightless
 
 
@@ -38,10 +39,12 @@ def fit_operator(
     checkpoint_seconds: float,
     device: str,
     ranks: Ranks | None = None,
+    leaving: Callable[[], bool] = lambda: False,
 ) -> tuple[FitOutcome, FitReport]:
     """Fit the plan's operator on `corpus`, from the last saved state if there is one.
 
-    `on_point` takes every step's losses; what it raises stops the fit. `ranks`: the processes that share it.
+    `on_point` takes every step's losses; what it raises stops the fit. `ranks`: the processes that share it. Once
+    `leaving` says so, the state is saved and this process exits.
     """
     assert isinstance(plan.method, Ligo)
     matched = source_module(plan, reader, device=device) if plan.method.matches(headed=plan.source.headed) else None
@@ -60,11 +63,12 @@ def fit_operator(
         state = FitState.from_bytes(saved)
         corpus.seek(state.position)
         fit.resume(state)
-    outcome = fit.run(
-        lambda point: on_point(_fit_point(point)),
-        lambda state: states.save(replace(state, position=corpus.position()).to_bytes()),
-        checkpoint_seconds,
-    )
+
+    def save(state: FitState) -> None:
+        states.save(replace(state, position=corpus.position()).to_bytes())
+        exit_if(leaving())
+
+    outcome = fit.run(lambda point: on_point(_fit_point(point)), save, checkpoint_seconds, leaving)
     return outcome, _report(outcome)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -13,11 +15,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from jobs.record import microseconds, new_id
+from jobs.redaction import Redactor, redact_logs
 from jobs.schema import SOURCE_TAGS, Candidate, Failure, FitPoint, GrowthRequest, Job, Plan, Result, Stage, Status
 from storage import Storage, StorageError, Uri
+from telemetry.logs import configure_logs
 from worker.failures import concluded
 from worker.fit_state import forget, state_folder
-from worker.logs import configure_logs
 from worker.messages import Failed, Work
 from worker.optimizer import with_state
 from worker.output import Output
@@ -56,6 +59,10 @@ class Bar:
         if point.held_out_loss is not None:
             self._bar.console.print(f"step {point.step}: held-out loss {point.held_out_loss:.4f}")
 
+    def saving(self) -> AbstractContextManager[Callable[[], bool]]:
+        # Nobody would go on from there: the next `grow run` is another job.
+        return nullcontext(lambda: False)
+
     def ask_to_commit(self) -> None:
         return
 
@@ -67,6 +74,7 @@ def run(
     """Grow in this process, without a service. Exit codes: 0 done, 1 failed, 2 refused, 3 cancelled."""
     settings = WorkerSettings()
     configure_logs(settings.log_format)
+    redact_logs(Redactor(settings.secrets()))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         wanted = GrowthRequest.model_validate_json(request.read_bytes())
@@ -88,7 +96,8 @@ def _plan(request: GrowthRequest, storage: Storage) -> Plan:
 
 def _grow(request: GrowthRequest, plan: Plan, storage: Storage, settings: WorkerSettings) -> Job:
     created_at = datetime.now(UTC)
-    work = Work(job_id=new_id(microseconds(created_at)), attempt=1, request=request, plan=plan)
+    # No other attempt can be at work, so that a look before each put does on every store.
+    work = Work(job_id=new_id(microseconds(created_at)), attempt=1, request=request, plan=plan, conditional=False)
     outcome = _outcome(work, storage, settings)
     _tidy(work, storage, settings, keep_output=isinstance(outcome, Result))
     return Job(
@@ -131,7 +140,6 @@ def _tidy(work: Work, storage: Storage, settings: WorkerSettings, *, keep_output
         if not keep_output:
             output = Output(storage, Uri.parse(work.request.output), work.job_id)
             output.remove()
-            output.abort_uploads()
         forget(storage, state_folder(settings.state_uri, work.job_id))
     except StorageError as error:
         log.warning("Not all that the job left could be removed", reason=str(error))

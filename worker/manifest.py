@@ -5,12 +5,16 @@ It is written last, so its presence is the commit: without it no loader takes th
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 
 from pydantic import BaseModel, ValidationError
 
 from growth.header import INDEX_FILE
-from jobs.schema import FitReport, PretrainingReport, Result, Selection, Verification
+from jobs.schema import FitReport, GrowthRequest, Plan, PretrainingReport, Result, Selection, Verification
 from storage import NotFound, ObjectStore, Uri
+
+PICTURE = "picture"
+"""What the name of the operator's pictures begins with."""
 
 
 class StoredObject(BaseModel):
@@ -21,11 +25,25 @@ class StoredObject(BaseModel):
     sha256: str
 
 
+class Lineage(BaseModel):
+    """`growth.json`: the job that an output is of, as it was accepted."""
+
+    job_id: str
+    owner: str
+    created_at: datetime | None = None
+    """None where there was no service."""
+    request: GrowthRequest
+    plan: Plan
+    versions: dict[str, str]
+
+
 class Commit(BaseModel):
     """Which attempt wrote the output, all that it wrote, and what came of it."""
 
     job_id: str
     attempt: int
+    started_at: datetime | None = None
+    """When the job's first attempt began."""
     objects: list[StoredObject]
     pretraining: PretrainingReport | None = None
     fit: FitReport | None = None
@@ -84,5 +102,10 @@ def result_of(output: Uri, manifest: bytes) -> Result:
         fit=commit.fit,
         verification=commit.verification,
         selection=commit.selection,
+        picture=next((str(output.join(name)) for name in _names(commit) if name.startswith(f"{PICTURE}-")), None),
         stage_seconds=commit.stage_seconds,
     )
+
+
+def _names(commit: Commit) -> list[str]:
+    return [stored.name for stored in commit.objects]

@@ -1,11 +1,13 @@
 """The README.md of a grown checkpoint: where it comes from, what growth did to it, how to load it."""
 
 import json
+from typing import Any
 
 from growth.config import ModelConfig
 from growth.plan import GrowthPlan
 from jobs.schema import GrowthRequest, Untrained
 from worker.card_metadata import card_metadata
+from worker.training import training_section
 
 PRESERVING = (
     "Growth by this method is *function-preserving*: the grown model computes what the source computes, up to the "
@@ -34,8 +36,18 @@ LOADERS = (
 )
 
 
-def model_card(request: GrowthRequest, plan: GrowthPlan, source_card: bytes, *, sentence_transformer: bool) -> str:
-    """Markdown; the same in every attempt at a job, so what was measured stands in the manifest instead."""
+def model_card(
+    request: GrowthRequest,
+    plan: GrowthPlan,
+    source_card: bytes,
+    training: dict[str, Any],
+    *,
+    sentence_transformer: bool,
+) -> str:
+    """Markdown; the same in every attempt at a job, so what was measured stands in the manifest instead.
+
+    `training` is the content of `training.json`.
+    """
     meaning = (PRESERVING if plan.function_preserving else NOT_PRESERVING).format(dtype=plan.dtype)
     loader = _loader(plan.source.model_class)
     variable, processor = _processor(plan.source)
@@ -62,6 +74,7 @@ from transformers import {", ".join(sorted((loader, processor)))}
 model = {loader}.from_pretrained("path/to/{name}")
 ```
 
+{training_section(training, name)}
 `growth.json` holds the request and the plan, `model.safetensors.index.json` the SHA-256 of every file and what was
 measured of {"the training, " if isinstance(request.source, Untrained) else ""}the fit and the verification.
 """

@@ -1,8 +1,8 @@
 """Stock transformers models for a config: built with random weights or without, filled and read tensor by tensor."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,10 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
-from growth.axes import LAYER
 from growth.checkpoint import CheckpointReader
 from growth.config import ModelConfig
-from growth.matching import parameter_names
+from growth.errors import InvalidConfig
+from growth.matching import fused_names, parameter_names
 from growth.plan import GrowthPlan
 
 _HEADED = {
@@ -32,27 +32,61 @@ _HEADED = {
     "speech_seq2seq": AutoModelForSpeechSeq2Seq,
 }
 
+_NEVER_HEEDED = {
+    "model_type",
+    "auto_map",
+    "quantization_config",
+    "dtype",
+    "torch_dtype",
+    # A name of somebody's repository here would have transformers fetch a kernel from it, and run it.
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_internal",
+    "experts_implementation",
+    "_experts_implementation",
+    "_experts_implementation_internal",
+}
+
 
 def build_module(config: ModelConfig, *, device: str = "cpu", seed: int | None = None) -> nn.Module:
     """The stock module for `config`, with its head where the checkpoint's class has one.
 
     Its weights are transformers' own random ones, drawn from `seed` on the CPU; undefined without a seed. No code but
-    that of the installed transformers runs: `auto_map` is never looked at.
+    that of the installed transformers runs: `auto_map` is never looked at, nor what names a kernel to be fetched.
+    Raises InvalidConfig where transformers can't build it.
     """
-    raw = {key: value for key, value in config.raw.items() if key not in ("auto_map", "model_type")}
+    raw = {key: value for key, value in config.raw.items() if key not in _NEVER_HEEDED}
     if config.architecture.fused:
         # The faster ways to compute experts take no sizes but multiples of 16 bytes.
         raw["experts_implementation"] = "eager"
-    stock = AutoConfig.for_model(config.architecture.model_type, **raw)
     kind = _HEADED[config.architecture.objective] if config.headed else AutoModel
     with no_init_weights() if seed is None else _seeded(seed):
-        stock_module: PreTrainedModel = kind.from_config(stock, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        stock_module = _stock(kind, config.architecture.model_type, raw)
     # Building without initialisation leaves a tied head apart from its embedding.
     stock_module.tie_weights()
     if config.headed and not config.tied:
         _own_head(stock_module)
     module: nn.Module = stock_module
     return module.to(device)
+
+
+def _stock(kind: Any, model_type: str, raw: Mapping[str, object]) -> PreTrainedModel:
+    try:
+        module: PreTrainedModel = kind.from_config(AutoConfig.for_model(model_type, **raw), dtype=torch.float32)
+    except (MemoryError, RuntimeError):
+        raise
+    except Exception as error:  # what is wrong with a config is told in a dozen ways
+        raise InvalidConfig(
+            "transformers can't build a model of the source's config.json; load the source and write it again with "
+            "save_pretrained."
+        ) from error
+    return module
+
+
+def module_names(config: ModelConfig) -> list[str]:
+    """Names of the parameters of the stock module for `config`, which takes no memory."""
+    with torch.device("meta"):
+        return [name for name, _ in build_module(config, device="meta").named_parameters()]
 
 
 @contextmanager
@@ -99,7 +133,7 @@ def fill_module(module: nn.Module, config: ModelConfig, names: Iterable[str], re
     known = parameter_names(config, parameters)
     filled = {parameters[name].data_ptr() for name in parameters if known[name] in stored}
     for name, parameter in parameters.items():
-        if fused := _fused(config, known[name]):
+        if fused := fused_names(config, known[name]):
             for expert, weights in enumerate(parameter.data):
                 weights.copy_(torch.cat([read(part.format(expert=expert)) for part in fused]))
         elif known[name] in stored:
@@ -115,19 +149,10 @@ def stored_tensors(module: nn.Module, config: ModelConfig) -> dict[str, Tensor]:
     known = parameter_names(config, parameters)
     stored: dict[str, Tensor] = {}
     for name, parameter in parameters.items():
-        if fused := _fused(config, known[name]):
+        if fused := fused_names(config, known[name]):
             for expert, weights in enumerate(parameter.detach()):
                 parts = weights.chunk(len(fused))
                 stored |= {part.format(expert=expert): rows for part, rows in zip(fused, parts, strict=True)}
         else:
             stored[known[name]] = parameter.detach()
     return stored
-
-
-def _fused(config: ModelConfig, name: str) -> list[str]:
-    """The tensors of one `{expert}` that the module's tensor `name` holds for all; none where it is an ordinary one."""
-    layer = re.search(r"\.(\d+)\.", name)
-    if layer is None:
-        return []
-    template = name.replace(layer[0], f".{LAYER}.", 1)
-    return [part.replace(LAYER, layer[1]) for part in config.architecture.fused.get(template, ())]

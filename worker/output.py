@@ -1,24 +1,31 @@
 """A job's output prefix: which names the job writes there, what in it is the job's own, and how that is removed.
 
-Names are of two kinds. Shards (of an optimizer's state too) and a fitted operator carry job and attempt, so that two
-attempts never meet. The other files have fixed names; `growth.json` is put before them, only where none is, and removed
-after them: while it names the job, the fixed names are the job's.
+Names are of two kinds. Shards (of an optimizer's state too), a fitted operator and pictures carry job and attempt, so
+that two attempts never meet. The other files have fixed names; `growth.json` is put before them, only where none is,
+and removed after them: while it names the job, the fixed names are the job's.
+
+An attempt may stall for longer than its lease and wake in the middle of anything, while a later one is at work or has
+committed. So it deletes by name what attempts up to its own have written, and nothing else; fixed names go when the
+job has ended otherwise than in success, because there are no attempts then.
 """
 
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable
 from typing import Literal
 
 from growth.header import INDEX_FILE
+from growth.transfer_plan import TRAINING_FILE
 from jobs.schema import Result
 from storage import NotFound, ObjectStore, ObjectWriter, Uri, WrittenObject
 from worker.carried import CARRIED_FILES
 from worker.errors import OutputExists
-from worker.manifest import commit_of, read_manifest, result_of
+from worker.manifest import PICTURE, Commit, commit_of, manifest_uri, read_manifest, result_of
 
 LINEAGE_FILE = "growth.json"
 ShardKind = Literal["model", "optimizer"]
-FIXED_FILES = ("config.json", *CARRIED_FILES, "README.md")
+FIXED_FILES = ("config.json", *CARRIED_FILES, TRAINING_FILE, "README.md")
+ATTEMPT_NAME = re.compile(r"(?:model|optimizer|operator|picture|commit|probe)-(.+)-a([1-9][0-9]*)[-.].+")
 
 
 class Output:
@@ -31,37 +38,51 @@ class Output:
 
     def committed(self) -> Result | None:
         """The result of an attempt at this job that committed before. Raises OutputExists for another's checkpoint."""
+        manifest = self.refuse_others_manifest()
+        commit = self._own(manifest)
+        return result_of(self.uri, manifest) if manifest is not None and commit and self._whole(commit) else None
+
+    def refuse_others_manifest(self) -> bytes | None:
+        """The manifest that is there. Raises OutputExists for another's."""
         manifest = read_manifest(self.store, self.uri)
         if self._others_manifest(manifest):
             raise self.taken(INDEX_FILE)
-        return result_of(self.uri, manifest) if manifest is not None and self._whole(manifest) else None
+        return manifest
 
-    def clear(self, *, attempts_before: bool) -> None:
-        """Removes what dead attempts left. Raises OutputExists where anything is not this job's."""
+    def clear(self, attempt: int) -> None:
+        """Removes what the attempts before this one left. Raises OutputExists where anything is not this job's."""
         if others := self._others():
             raise self.taken(min(others))
-        self.remove()
-        if attempts_before:
-            self.store.abort_uploads(self.uri)
+        if attempt > 1:
+            self.remove_attempts(attempt - 1)
+
+    def remove_attempts(self, last: int) -> None:
+        """Deletes what attempts up to `last` wrote and did not commit, whole or in parts; an index over it first."""
+        commit = self._own(read_manifest(self.store, self.uri))
+        committed = commit is not None and self._whole(commit)
+        if commit is not None and not committed and commit.attempt <= last:
+            self.store.delete(manifest_uri(self.uri))
+        kept = {stored.name for stored in commit.objects} if commit is not None and committed else set()
+        for name in sorted(self._sizes().keys() - kept):
+            if self._is_of(name, last):
+                self.store.delete(self.uri.join(name))
+        self.store.abort_uploads(self.uri, lambda name: self._is_of(name, last))
+
+    def tidy(self, attempt: int) -> None:
+        """Removes what attempts up to this one have left beside the commit, which stands."""
+        self.remove_attempts(attempt)
+        self.store.abort_uploads(self.uri, lambda name: name in (*FIXED_FILES, LINEAGE_FILE))
 
     def remove(self) -> None:
-        """Deletes all that this job wrote, what makes it look whole first; others' objects stay."""
-        for name in self._own_names():
-            self.store.delete(self.uri.join(name))
+        """Deletes all that this job wrote, what makes it look whole first; others' objects stay.
 
-    def abort_uploads(self) -> None:
-        """Clears away what this job's dead processes left unfinished; where others write, it can't be told apart."""
-        if not self._others():
-            self.store.abort_uploads(self.uri)
-
-    def remove_losers(self) -> None:
-        """Deletes shards of this job that its manifest does not name; there is one."""
-        manifest = read_manifest(self.store, self.uri)
-        commit = commit_of(manifest) if manifest is not None else None
-        assert commit is not None
-        kept = {stored.name for stored in commit.objects}
-        for name in self._attempt_names(self._sizes().keys() - kept):
+        For a job that no attempt can work on any more.
+        """
+        own = self._own_names()
+        for name in own:
             self.store.delete(self.uri.join(name))
+        unfinished = {*FIXED_FILES, LINEAGE_FILE} if LINEAGE_FILE in own else set()
+        self.store.abort_uploads(self.uri, lambda name: name in unfinished or self._is_of(name))
 
     def opener(self, attempt: int, shards: int, kind: ShardKind = "model") -> Callable[[int, int], ObjectWriter]:
         """What opens shard `index` of `shards` for a number of bytes."""
@@ -84,6 +105,15 @@ class Output:
     def operator_name(self, attempt: int) -> str:
         return f"{self._stem('operator', attempt)}.safetensors"
 
+    def picture_name(self, attempt: int) -> str:
+        return f"{self._stem(PICTURE, attempt)}.json"
+
+    def commit_name(self, attempt: int) -> str:
+        return f"{self._stem('commit', attempt)}.json"
+
+    def probe_stem(self, attempt: int) -> str:
+        return self._stem("probe", attempt)
+
     def taken(self, name: str) -> OutputExists:
         """The error for an object there that this job did not write."""
         return OutputExists(f"The output {self.uri} already holds {name}, which this job did not write.")
@@ -98,6 +128,10 @@ class Output:
     def _others(self) -> set[str]:
         return set(self._sizes()) - set(self._own_names())
 
+    def _own(self, manifest: bytes | None) -> Commit | None:
+        commit = commit_of(manifest) if manifest is not None else None
+        return commit if commit is not None and commit.job_id == self.job_id else None
+
     def _stem(self, kind: str, attempt: int) -> str:
         return f"{kind}-{self.job_id}-a{attempt}"
 
@@ -110,25 +144,23 @@ class Output:
     def _own_names(self) -> list[str]:
         """In the order in which they are to be deleted."""
         present = self._sizes()
-        own = self._attempt_names(present)
+        own = sorted(filter(self._is_of, present))
         if not self.owned() or self._others_manifest(read_manifest(self.store, self.uri)):
             return own
         return [INDEX_FILE, *own, *(name for name in FIXED_FILES if name in present), LINEAGE_FILE]
 
-    def _whole(self, manifest: bytes) -> bool:
+    def _whole(self, commit: Commit) -> bool:
         # An attempt that stalled on its way to the commit may have lost shards to the next one meanwhile.
-        commit, present = commit_of(manifest), self._sizes()
-        return commit is not None and all(present.get(stored.name) == stored.size for stored in commit.objects)
+        present = self._sizes()
+        return all(present.get(stored.name) == stored.size for stored in commit.objects)
 
     def _others_manifest(self, manifest: bytes | None) -> bool:
-        if manifest is None:
-            return False
-        commit = commit_of(manifest)
-        return commit is None or commit.job_id != self.job_id
+        return manifest is not None and self._own(manifest) is None
 
-    def _attempt_names(self, names: Iterable[str]) -> list[str]:
-        stems = tuple(f"{kind}-{self.job_id}-a" for kind in ("model", "optimizer", "operator"))
-        return sorted(name for name in names if name.startswith(stems))
+    def _is_of(self, name: str, last: int | None = None) -> bool:
+        """Whether an attempt at this job, up to `last`, gave that name."""
+        found = ATTEMPT_NAME.fullmatch(name)
+        return found is not None and found[1] == self.job_id and (last is None or int(found[2]) <= last)
 
 
 def lineage_owner(lineage: bytes) -> str | None:

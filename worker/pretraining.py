@@ -28,6 +28,7 @@ from worker.corpus import Corpus
 from worker.data import load_corpus
 from worker.errors import TrainingDiverged
 from worker.fit_state import version_of
+from worker.messages import exit_if
 from worker.modules import build_module, stored_tensors
 from worker.tokenizer import load_tokenizer
 
@@ -81,19 +82,51 @@ class Pretraining:
             self._check_mask_token()
         return Ready(self._corpus(), self._module())
 
-    def train(self, ready: Ready, on_point: Callable[[FitPoint], None], checkpoint_seconds: float) -> None:
+    def train(
+        self,
+        ready: Ready,
+        on_point: Callable[[FitPoint], None],
+        checkpoint_seconds: float,
+        leaving: Callable[[], bool],
+    ) -> None:
         """Trains from the last state saved, if any, and leaves the source; `on_point` takes every step's losses.
+
+        Once `leaving` says so, the state is saved and this process exits.
 
         Raises TrainingDiverged, StorageError, and what `on_point` raises to stop.
         """
+        self._write(ready.module, self._trained(ready, on_point, checkpoint_seconds, leaving))
+
+    def measured(
+        self,
+        ready: Ready,
+        on_point: Callable[[FitPoint], None],
+        checkpoint_seconds: float,
+        leaving: Callable[[], bool],
+    ) -> list[FitPoint]:
+        """The held-out losses of the same training, which leaves nothing but where it stands. Raises as `train`."""
+        return [_told(point) for point in self._trained(ready, on_point, checkpoint_seconds, leaving)]
+
+    def _trained(
+        self,
+        ready: Ready,
+        on_point: Callable[[FitPoint], None],
+        checkpoint_seconds: float,
+        leaving: Callable[[], bool],
+    ) -> list[Point]:
         asked = self._source.pretrain
         options = TrainingOptions(**asked.model_dump(exclude={"batch_size"}))
         training = Training(
             options, self._planned.config, ready.module, ready.corpus, seed=self._seed, device=self._device
         )
         self._resume(training)
-        training.run(lambda point: on_point(_checked(point)), self._save, checkpoint_seconds)
-        self._write(ready.module, training.curve)
+
+        def save(state: Mapping[str, Tensor]) -> None:
+            self._put_tensors(self._folder.join(self._state_name), state)
+            exit_if(leaving())
+
+        training.run(lambda point: on_point(_checked(point)), save, checkpoint_seconds, leaving)
+        return training.curve
 
     @cached_property
     def _planned(self) -> SourceCheckpoint:
@@ -177,9 +210,6 @@ class Pretraining:
         if self._state_name in folder.names():
             tensors = read_single(folder, self._state_name)
             training.resume(CheckpointReader(folder, tensors).tensor)
-
-    def _save(self, state: Mapping[str, Tensor]) -> None:
-        self._put_tensors(self._folder.join(self._state_name), state)
 
     def _write(self, module: nn.Module, curve: list[Point]) -> None:
         stored = stored_tensors(module, self._planned.config)

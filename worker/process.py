@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 
-from worker.messages import GO, MESSAGE, STOPPED_EXIT_CODE, Message, Work
+from worker.messages import MESSAGE, STOPPED_EXIT_CODE, AnyWork, Go, Message
 
 STANDARD_ERROR = 2
 # glibc gives each thread an arena, and what one has freed no other uses: blocks of rows would add up to gigabytes.
@@ -34,9 +34,9 @@ class Exited:
 
 
 class Child:
-    """`python -m worker.child` at work, in a process group of its own."""
+    """`python -m worker.child`, in a process group of its own: waiting for its work, then at it."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "worker.child"],
             stdin=subprocess.PIPE,
@@ -48,6 +48,13 @@ class Child:
         self._heard: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._ear = threading.Thread(target=self._listen, name="child", daemon=True)
         self._ear.start()
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def begin(self, work: AnyWork) -> None:
+        """Hands over the one job that this process does."""
         self._tell(work.model_dump_json().encode() + b"\n")
 
     def next(self, timeout_seconds: float) -> Message | Exited | None:
@@ -58,8 +65,9 @@ class Child:
             return None
         return message if message is not None else Exited(self._process.wait())
 
-    def let_commit(self) -> None:
-        self._tell(GO)
+    def let_commit(self, until: float) -> None:
+        """`until`, by the monotonic clock, the job is certain to be ours."""
+        self._tell(Go(until=until).model_dump_json().encode() + b"\n")
 
     def stop(self, grace_seconds: float) -> None:
         """Ends the child and its children, if they have not ended; SIGTERM first where there is a grace."""

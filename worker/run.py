@@ -16,12 +16,14 @@ from growth.operators.operator import GrowthOperator
 from jobs.schema import FitPoint, FitReport, PretrainingReport, Result, Stage, Untrained, Verification
 from storage import Storage, Uri, WrittenObject
 from storage.folder import Folder
-from worker.commit import Fitted, Grown, commit
+from telemetry.traces import OFF, Traces
+from worker.commit import Fitted, Grown, commit, committed_before
 from worker.errors import FitDiverged
 from worker.fit_state import FIT_STATE, FitStates, kept, state_folder
 from worker.messages import Work
 from worker.optimizer import with_state, write_state
 from worker.output import Output
+from worker.picturing import picture_bytes
 from worker.planning import Opened, open_inputs, plan_of, plan_untrained
 from worker.report import Report, Stages
 from worker.settings import WorkerSettings, device_of, shared
@@ -31,12 +33,12 @@ if TYPE_CHECKING:
     from worker.pretraining import Pretraining, Ready
 
 
-def run_job(work: Work, storage: Storage, settings: WorkerSettings, report: Report) -> Result:
+def run_job(work: Work, storage: Storage, settings: WorkerSettings, report: Report, traces: Traces = OFF) -> Result:
     """Does the work and returns what it left behind, or what an earlier attempt at the job has left.
 
     Raises what `worker.failures` lists.
     """
-    return _Run(work, storage, settings, report).result()
+    return _Run(work, storage, settings, report).result(Stages(report, traces))
 
 
 class _Run:
@@ -49,12 +51,13 @@ class _Run:
         self._device = device_of(settings)
         self._ready: Ready | None = None
 
-    def result(self) -> Result:
-        request, stage = self._work.request, Stages(self._report)
+    def result(self, stage: Stages) -> Result:
+        request = self._work.request
         with stage(Stage.PLANNING):
-            if (committed := self._output.committed()) is not None:
+            committed = committed_before(self._output, self._work.attempt, self._work.granted)
+            if committed is not None:
                 return committed
-            self._output.clear(attempts_before=self._work.attempt > 1)
+            self._output.clear(self._work.attempt)
             opened = self._open()
         if opened is None:
             with stage(Stage.PRETRAINING):
@@ -72,7 +75,8 @@ class _Run:
             with stage(Stage.VERIFYING):
                 verification = self._verify(opened, shards)
         with stage(Stage.COMMITTING):
-            grown = Grown(shards, state, self._pretrained(), fitted, verification, stage.seconds)
+            picture = self._picture(operator)
+            grown = Grown(shards, state, self._pretrained(), fitted, picture, verification, stage.seconds)
             result = self._commit(opened, grown)
         return result.model_copy(update={"stage_seconds": stage.seconds})
 
@@ -131,7 +135,8 @@ class _Run:
             self._report.pretrained(point)
             self._report.progress(point.step / steps)
 
-        self._pretraining.train(ready, on_point, self._settings.fit_checkpoint_seconds)
+        with self._report.saving() as leaving:
+            self._pretraining.train(ready, on_point, self._settings.fit_checkpoint_seconds, leaving)
 
     def _select(self, opened: Opened) -> Opened:
         from worker.selecting import Selecting
@@ -171,15 +176,17 @@ class _Run:
         from worker.fitting import fit_operator
 
         assert opened.corpus is not None
-        outcome, told = fit_operator(
-            opened.plan,
-            opened.reader,
-            opened.corpus,
-            self._states(FIT_STATE),
-            on_point,
-            checkpoint_seconds=self._settings.fit_checkpoint_seconds,
-            device=self._device,
-        )
+        with self._report.saving() as leaving:
+            outcome, told = fit_operator(
+                opened.plan,
+                opened.reader,
+                opened.corpus,
+                self._states(FIT_STATE),
+                on_point,
+                checkpoint_seconds=self._settings.fit_checkpoint_seconds,
+                device=self._device,
+                leaving=leaving,
+            )
         return outcome.operator, told
 
     def _states(self, name: str) -> FitStates:
@@ -207,9 +214,12 @@ class _Run:
         written = written_reader(Folder(self._storage, self._output.uri), shards)
         return verify_output(opened.plan, opened.reader, written, opened.corpus, device=self._device)
 
+    def _picture(self, operator: GrowthOperator) -> WrittenObject:
+        return self._output.put(self._output.picture_name(self._work.attempt), picture_bytes(operator))
+
     def _commit(self, opened: Opened, grown: Grown) -> Result:
         work, report = self._work, self._report
-        return commit(self._output, work.attempt, work.request, opened.plan, self._source, grown, report.ask_to_commit)
+        return commit(self._output, work, opened.plan, self._source, grown, report.ask_to_commit)
 
 
 def _check_finite(point: FitPoint) -> None:

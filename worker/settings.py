@@ -14,7 +14,9 @@ class WorkerSettings(SharedSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where tensors are grown and fitted; `auto` takes a GPU where there is one."""
     stop_grace_seconds: Annotated[float, Field(ge=0)] = 2.0
-    """How long a job's process group has after SIGTERM before it is killed."""
+    """How long the process group of a job that is cancelled has after SIGTERM before it is killed."""
+    leave_grace_seconds: Annotated[float, Field(ge=0)] = 7.0
+    """The same where the worker is told to leave; within it a fit or a training saves where it stands."""
     retry_wait_seconds: Annotated[float, Field(ge=0)] = 10.0
     """Before the second attempt after a store did not answer; doubles with each further one."""
     fit_checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
@@ -55,11 +57,4 @@ def shared(settings: WorkerSettings) -> bool:
 
 def open_storage(settings: SharedSettings) -> Storage:
     """The stores of these settings; no request can name another endpoint."""
-    key_id, secret = settings.s3_access_key_id, settings.s3_secret_access_key
-    s3 = S3Settings(
-        endpoint_url=settings.s3_endpoint_url,
-        region=settings.s3_region,
-        access_key_id=key_id.get_secret_value() if key_id else None,
-        secret_access_key=secret.get_secret_value() if secret else None,
-    )
-    return Storage(StorageSettings(s3=s3))
+    return Storage(StorageSettings(S3Settings(**settings.s3_access())))

@@ -1,19 +1,12 @@
 """The verifying stage: stock source and target, loaded from what was written, on the same inputs."""
 
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor
-
 from growth.checkpoint import CheckpointReader
-from growth.config import ModelConfig
-from growth.fit import Batch
-from growth.inputs import Input
 from growth.plan import GrowthPlan
 from growth.verify import compare
 from jobs.schema import Verification
 from worker.corpus import Corpus
 from worker.modules import build_module, fill_module, source_module
+from worker.random_inputs import random_batch
 
 _EXAMPLES = 2
 
@@ -25,7 +18,7 @@ def verify_output(
 
     Raises growth.verify.NotFinite where the target's outputs are not finite.
     """
-    batches = _random_batches(plan.source, plan.seed) if corpus is None else corpus.held_out()
+    batches = [random_batch(plan.source, plan.seed, _EXAMPLES)] if corpus is None else corpus.held_out()
     modules = [source_module(plan, source, device=device), build_module(plan.target, device=device)]
     fill_module(modules[1], plan.target, [tensor.name for tensor in plan.tensors], target.tensor)
     moved = [{name: tensor.to(device) for name, tensor in batch.items()} for batch in batches]
@@ -37,15 +30,3 @@ def verify_output(
         source_loss=found.source_loss,
         target_loss=found.target_loss,
     )
-
-
-def _random_batches(config: ModelConfig, seed: int) -> Sequence[Batch]:
-    generator = torch.Generator().manual_seed(seed)
-    return [{read.name: _random(read, generator) for read in config.architecture.inputs(config)}]
-
-
-def _random(read: Input, generator: torch.Generator) -> Tensor:
-    shape = (_EXAMPLES, *read.shape)
-    if read.vocabulary is None:
-        return torch.randn(shape, generator=generator)
-    return torch.randint(read.vocabulary, shape, generator=generator)

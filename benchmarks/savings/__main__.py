@@ -8,12 +8,14 @@ Every run's result is kept in the working directory: what was interrupted goes o
 import argparse
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from benchmarks.savings import methods, recipe, report
 from benchmarks.savings.cache import Results
 from benchmarks.savings.pool import run_all
 from benchmarks.savings.recipe import Recipe
+from benchmarks.savings.runs import execute
 from benchmarks.savings.search import Course, Search
 
 LADDER = (100, 200, 300, 400, 600, 800)
@@ -34,7 +36,7 @@ def main() -> None:
     used, search = SMOKE if given.smoke else MODELS[given.model]
     results = Results(given.work, used)
     course = Course(search, used, given.seeds, results)
-    run_all(lambda _: course.wanted(), results, used, given.work, given.workers, given.minutes)
+    run_all(course.wanted, partial(execute, used, work=given.work), results, given.workers, given.minutes)
     told = report.found(course)
     print(json.dumps(told, indent=1) if given.json else "\n".join(report.lines(told)))
     if given.plot is not None:

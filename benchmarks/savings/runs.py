@@ -15,7 +15,7 @@ from benchmarks.savings.data import batches_of
 from benchmarks.savings.fitting import fitted
 from benchmarks.savings.growing import grown_module, plan_of
 from benchmarks.savings.recipe import Recipe
-from benchmarks.savings.training import held_out_loss, score_flops, step_flops, train
+from benchmarks.savings.training import WEIGHT_DECAY, held_out_loss, score_flops, step_flops, train
 
 LEAST_WARMUP, GROWN_WARMUP, SCRATCH_WARMUP = 20, 40, 100
 """Steps; between the least and the most a tenth of the training."""
@@ -88,7 +88,8 @@ def execute(recipe: Recipe, run: Run, work: Path) -> Result:
     is_source = run.kind == "source"
     batches = batches_of(recipe, run.seed + SOURCE_SEED * is_source)
     before = held_out_loss(module, recipe, batches)
-    train(module, batches, run.steps, run.rate, _warmup(recipe, run), decays=not is_source)
+    groups = [{"params": list(module.parameters()), "lr": run.rate, "weight_decay": WEIGHT_DECAY}]
+    train(module, groups, batches, run.steps, _warmup(recipe, run), decays=not is_source)
     if is_source:
         module.save_pretrained(source_folder(work, recipe, run))  # type: ignore[operator]
     loss = held_out_loss(module, recipe, batches)

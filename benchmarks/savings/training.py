@@ -15,17 +15,30 @@ WEIGHT_DECAY = 0.1
 GRADIENT_CLIP = 1.0
 
 
-def train(module: nn.Module, batches: Batches, steps: int, peak: float, warmup: int, *, decays: bool) -> None:
-    """AdamW for so many steps: warm-up to the rate `peak`, then linear decay to zero, or none."""
-    optimizer = torch.optim.AdamW(module.parameters(), lr=peak, betas=BETAS, weight_decay=WEIGHT_DECAY)
+def train(
+    module: nn.Module,
+    groups: list[dict[str, Any]],
+    batches: Batches,
+    steps: int,
+    warmup: int,
+    *,
+    decays: bool,
+    clip: float = GRADIENT_CLIP,
+) -> None:
+    """AdamW for so many steps: warm-up to the groups' own rates, then linear decay to zero, or none.
+
+    `clip` bounds the gradient's norm.
+    """
+    optimizer = torch.optim.AdamW(groups, betas=BETAS)
+    peaks = [group["lr"] for group in optimizer.param_groups]
     module.train()
     for step in range(steps):
         left = (steps - step) / (steps - warmup) if decays else 1.0
-        for group in optimizer.param_groups:
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * min((step + 1) / (warmup + 1), left, 1.0)
         loss = _loss(module, dict(batches.batch(step)))
         loss.backward()
-        nn.utils.clip_grad_norm_(module.parameters(), GRADIENT_CLIP)
+        nn.utils.clip_grad_norm_(module.parameters(), clip)
         optimizer.step()
         optimizer.zero_grad()
 

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from growth.architectures import decoder, gemma
-from growth.axes import Architecture, Parameter, norm
+from growth.axes import Architecture, ConfigFactor, Parameter, norm
 from growth.config import ModelConfig, Sizes
+
+ATTENTION = ConfigFactor("query_pre_attn_scalar", 256.0, power=-0.5)
 
 
 def read_sizes(raw: Mapping[str, object]) -> Sizes:
@@ -20,9 +22,10 @@ def table(config: ModelConfig, *, normed_queries: bool = False) -> tuple[Paramet
     """
     return (
         *decoder.ends(config, scaled=True),
-        *decoder.pre_norms(),
+        *norm(f"{decoder.BLOCK}.input_layernorm", bias=False),
+        *norm(f"{decoder.BLOCK}.post_attention_layernorm", bias=False, ends_branch=True),
         *norm(f"{decoder.BLOCK}.pre_feedforward_layernorm", bias=False),
-        *norm(f"{decoder.BLOCK}.post_feedforward_layernorm", bias=False),
+        *norm(f"{decoder.BLOCK}.post_feedforward_layernorm", bias=False, ends_branch=True),
         *decoder.attention(bias=bool(config.raw.get("attention_bias")), normed_queries=normed_queries),
         *decoder.gated_mlp(),
     )
@@ -51,5 +54,7 @@ GEMMA2 = Architecture(
     headed_classes=frozenset({"Gemma2ForCausalLM"}),
     tied_by_default=True,
     embedding_scale=gemma.embedding_scale,
+    attention_power=0.0,
+    attention_factor=ATTENTION,
     layer_lists=_layer_lists,
 )

@@ -46,5 +46,7 @@ GEMMA3_TEXT = Architecture(
     headed_classes=frozenset({"Gemma3ForCausalLM"}),
     tied_by_default=True,
     embedding_scale=gemma.embedding_scale,
+    attention_power=0.0,
+    attention_factor=gemma2.ATTENTION,
     layer_lists=_layer_lists,
 )

@@ -4,7 +4,7 @@ None of the four depends on a size, so they stay as they are.
 """
 
 from growth.architectures import decoder
-from growth.axes import Architecture, Norm, Parameter
+from growth.axes import Architecture, ConfigFactor, Norm, Parameter
 from growth.config import ModelConfig
 
 
@@ -29,4 +29,8 @@ GRANITE = Architecture(
     ignored=decoder.FREQUENCIES,
     tied_copies=decoder.TIED_HEAD,
     headed_classes=frozenset({"GraniteForCausalLM"}),
+    attention_power=0.0,
+    attention_factor=ConfigFactor("attention_multiplier", 1.0),
+    residual_factor=ConfigFactor("residual_multiplier", 1.0),
+    logits_factor=ConfigFactor("logits_scaling", 1.0, power=-1.0),
 )

@@ -14,9 +14,9 @@ def _table(config: ModelConfig) -> tuple[Parameter, ...]:
         *decoder.attention(bias=bool(config.raw.get("attention_bias")), normed_queries=True),
         *norm(f"{decoder.BLOCK}.self_attn.q_norm", "heads*query_dim", bias=False),
         *norm(f"{decoder.BLOCK}.self_attn.k_norm", "kv_heads*head_dim", bias=False),
-        *norm(f"{decoder.BLOCK}.post_attention_layernorm", bias=False),
+        *norm(f"{decoder.BLOCK}.post_attention_layernorm", bias=False, ends_branch=True),
         *decoder.gated_mlp(),
-        *norm(f"{decoder.BLOCK}.post_feedforward_layernorm", bias=False),
+        *norm(f"{decoder.BLOCK}.post_feedforward_layernorm", bias=False, ends_branch=True),
     )
 
 

@@ -125,6 +125,7 @@ T5 = Architecture(
     tells_tie=_tied,
     initializer_range_key="initializer_factor",
     initializer_range_default=1.0,
+    attention_power=0.0,
     readout_scale=lambda sizes: sizes.hidden_size**-0.5,
     head_dim_refusal="attention has no scale that could make up for larger products",
 )

@@ -107,18 +107,19 @@ class Fit:
         on_point: Callable[[Point], None],
         save_state: Callable[[FitState], None],
         checkpoint_seconds: float = 60.0,
+        save_now: Callable[[], bool] = lambda: False,
     ) -> FitOutcome:
         """Fit to the last step and return the operator.
 
         `on_point` takes the losses of every step; what it raises stops the fit. `save_state` takes the state every
-        `checkpoint_seconds`.
+        `checkpoint_seconds`, and after each step where `save_now` says so; what it raises stops the fit, too.
         """
         if not self.state.curve:
             self._record(Point(0, None, self.held_out_loss()), on_point)
         saved_at = time.monotonic()
         while self.state.step < self._options.steps:
             self._record(self.step(), on_point)
-            if time.monotonic() - saved_at >= checkpoint_seconds:
+            if save_now() or time.monotonic() - saved_at >= checkpoint_seconds:
                 save_state(self._snapshot())
                 saved_at = time.monotonic()
         return FitOutcome(

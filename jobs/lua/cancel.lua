@@ -1,9 +1,12 @@
-local status = field('status')
-if not status then
+-- A search asks its trials to stop too, and ends with the last of them.
+if not field('status') then
   return {'not_found'}
-elseif status == 'queued' then
-  cancel_unheld({})
-elseif status == 'running' and field('cancel_requested') ~= '1' then
-  change({cancel_requested = '1'}, 'status', {status = 'running', cancel_requested = true})
+end
+request_cancel()
+if field('kind') == 'tune' and not TERMINAL[field('status')] then
+  cancel_trials(ID)
+  if field('status') == 'running' and field('live') == '0' then
+    move('cancelled', {})
+  end
 end
 return {'ok', record()}

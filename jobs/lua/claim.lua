@@ -1,6 +1,11 @@
 -- ARGV[2...]: a name for this very call, worker, lease seconds, most attempts, the failure of a poison job.
 local claim, worker, lease_seconds, max_attempts, poison = unpack(ARGV, 2, 6)
 
+local function claimed(lease_until)
+  local last = field('attempt') - field('uncounted') >= tonumber(max_attempts)
+  return {'ok', record(), lease_until, last and 1 or 0, field('granted') or ''}
+end
+
 local status = field('status')
 if not status then
   return {'not_found'}
@@ -9,10 +14,12 @@ elseif TERMINAL[status] then
 end
 if status == 'running' then
   if field('claim') == claim then -- the reply to the first sending was lost
-    return {'ok', record(), redis.call('ZSCORE', LEASES, ID)}
+    return claimed(redis.call('ZSCORE', LEASES, ID))
   elseif not lease_ended(lease_seconds) then
     return {'leased'}
   end
+  redis.call('HSET', RECORD, 'lost', '1')
+  count('attempts_ended|lease_lost')
 end
 if field('cancel_requested') == '1' then
   move('cancelled', {})
@@ -23,8 +30,19 @@ if field('attempt') - field('uncounted') >= tonumber(max_attempts) then
   move('failed', {error = cjson.decode(poison)})
   return {'poison'}
 end
+local most_running = field('most_running')
+if status == 'queued' and most_running and redis.call('ZCARD', owned('running')) >= tonumber(most_running) then
+  redis.call('ZREM', PUBLISHED, ID)
+  redis.call('ZADD', OUTBOX, whole(now() + HELD_SECONDS * 1000000), ID)
+  return {'held'}
+end
+local since = redis.call('ZSCORE', WAITING, ID)
+if since then
+  observe('queued', now() - (since - AHEAD[field('priority')]))
+end
+count('attempts')
 redis.call('HINCRBY', RECORD, 'attempt', 1)
-redis.call('HSET', RECORD, 'claim', claim, 'progress', '0.0')
-redis.call('HDEL', RECORD, 'stage')
+redis.call('HSET', RECORD, 'claim', claim, 'claimed_at', whole(now()), 'progress', '0.0', 'worker', worker)
+redis.call('HDEL', RECORD, 'stage', 'stage_at', unpack(USED))
 move('running', {worker = worker})
-return {'ok', record(), lease(lease_seconds)}
+return claimed(lease(lease_seconds))

@@ -1,8 +1,9 @@
 -- Idempotency key, output, record, indexes and outbox in one step, or none of it.
--- KEYS[15]: the idempotency key; KEYS[16...]: the indexes that never change.
--- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, output, the record's pairs.
-local IDEMPOTENCY = KEYS[15]
-local fingerprint, remember_seconds, publish_seconds, output = unpack(ARGV, 2, 5)
+-- KEYS[13...]: the idempotency key; the owner's bytes; record and events of the job to try again, where there is one.
+-- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, the id of the job to try
+-- again or '', most jobs queued and most bytes or '', output or '', the record's pairs.
+local IDEMPOTENCY, USAGE, FORMER, FORMER_EVENTS = unpack(KEYS, 13, 16)
+local fingerprint, remember_seconds, publish_seconds, former, most_queued, most_bytes, output = unpack(ARGV, 2, 8)
 
 -- Members are "folder/ id": in byte order an output stands directly before whatever lies inside of it.
 local function first_between(low, high)
@@ -31,16 +32,47 @@ if known then
   return {'known', known_id}
 end
 
-local reserved = overlapping(output)
-if reserved then
-  return {'reserved', string.match(reserved, '^(.*) (.*)$')}
+if FORMER then
+  local status, retry = unpack(redis.call('HMGET', FORMER, 'status', 'retried_by'))
+  if retry and redis.call('EXISTS', string.sub(RECORD, 1, -#ID - 1) .. retry) == 1 then
+    return {'known', retry}
+  elseif status ~= 'failed' and status ~= 'cancelled' then
+    return {'not_retryable', status}
+  end
 end
 
-redis.call('HSET', RECORD, 'output', output, unpack(ARGV, 6))
-redis.call('SET', IDEMPOTENCY, fingerprint .. ' ' .. ID, 'EX', remember_seconds)
-redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
-for index = 16, #KEYS do
-  redis.call('ZADD', KEYS[index], 0, ID)
+redis.call('HSET', RECORD, unpack(ARGV, 9))
+
+local function refusal()
+  if most_queued ~= '' and redis.call('ZCARD', owned('queued')) >= tonumber(most_queued) then
+    return {'quota', 'queued', redis.call('GET', PACE)}
+  elseif most_bytes ~= '' and (redis.call('GET', USAGE) or 0) + field('bytes') > tonumber(most_bytes) then
+    return {'quota', 'bytes', redis.call('GET', PACE)}
+  end
+  local reserved = output ~= '' and overlapping(output)
+  return reserved and {'reserved', string.match(reserved, '^(.*) (.*)$')}
 end
+local refused = refusal()
+if refused then
+  redis.call('DEL', RECORD)
+  return refused
+end
+
+if output ~= '' then
+  redis.call('HSET', RECORD, 'output', output)
+  redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
+end
+redis.call('INCRBY', USAGE, field('bytes'))
+redis.call('SET', IDEMPOTENCY, fingerprint .. ' ' .. ID, 'EX', remember_seconds)
+for _, index in ipairs(indexes()) do
+  redis.call('ZADD', index, 0, ID)
+end
+if FORMER then
+  redis.call('HSET', RECORD, 'retry_of', former)
+  redis.call('HSET', FORMER, 'retried_by', ID)
+  redis.call('HINCRBY', FORMER, 'version', 1)
+  tell_of(former, FORMER, FORMER_EVENTS, 'retried', {job = ID})
+end
+count('submitted')
 move('queued', {}, now() + publish_seconds * 1000000)
 return {'ok', record()}

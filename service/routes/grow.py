@@ -6,7 +6,8 @@ from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from jobs.schema import GrowthRequest, Job, Plan
+from jobs.origin import Origin
+from jobs.schema import GrowthRequest, Job, JobState, Plan
 from service.auth import CurrentCaller, ProtectedRoute
 from service.parts import SharedParts
 from service.problems import declared
@@ -15,10 +16,14 @@ from service.submission import plan_request, submit
 router = APIRouter(tags=["growth"], route_class=ProtectedRoute)
 
 _REFUSALS = declared(401, 403, 409, 413, 422, 500, 503)
-_HEADERS: dict[str, Any] = {
+TOO_MANY = declared(429)
+TOO_MANY[429]["headers"] = {
+    "Retry-After": {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}}
+}
+ACCEPTED_HEADERS: dict[str, Any] = {
     "Location": {"description": "Path of the job.", "schema": {"type": "string"}},
     "Idempotency-Replayed": {
-        "description": "`true` where the key had made this job before.",
+        "description": "`true` where the same request had made this job before.",
         "schema": {"type": "string", "enum": ["true"]},
     },
 }
@@ -35,7 +40,11 @@ IdempotencyKey = Annotated[
 @router.post(
     "/grow",
     status_code=status.HTTP_202_ACCEPTED,
-    responses={**_REFUSALS, 202: {"description": "The job is on record and will be run.", "headers": _HEADERS}},
+    responses={
+        **_REFUSALS,
+        **TOO_MANY,
+        202: {"description": "The job is on record and will be run.", "headers": ACCEPTED_HEADERS},
+    },
 )
 def submit_growth(
     body: GrowthRequest,
@@ -46,11 +55,21 @@ def submit_growth(
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit a growth. Every check that needs no weights is made now, and fails with one sentence."""
-    job, replayed = submit(parts, caller, body, idempotency_key)
+    job, replayed = submit(parts, caller, body, idempotency_key, origin(request))
+    tell_where(job, replayed, request, response)
+    return job
+
+
+def origin(request: Request) -> Origin:
+    """Of the job that this request makes."""
+    return Origin(request.state.request_id, request.state.traceparent)
+
+
+def tell_where(job: JobState, replayed: bool, request: Request, response: Response) -> None:
+    """Sets the headers of an answer that a job was accepted with."""
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{job.id}"
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"
-    return job
 
 
 @router.post("/plan", responses=_REFUSALS)

@@ -15,9 +15,10 @@ STOP_SECONDS = 10.0
 
 
 @contextmanager
-def api(redis_url: str, port: int, log: Path) -> Iterator[str]:
-    """The URL of a running `python -m service` on `port`."""
-    environment = {**os.environ, "GROW_REDIS_URL": redis_url, "GROW_PORT": str(port), "GROW_HEARTBEAT_SECONDS": "0.5"}
+def api(redis_url: str, port: int, log: Path, **settings: str) -> Iterator[str]:
+    """The URL of a running `python -m service` on `port`, with further `GROW_*` settings."""
+    place = {"GROW_REDIS_URL": redis_url, "GROW_PORT": str(port)}
+    environment = {**os.environ, **place, **settings}
     with log.open("ab") as sink:
         process = subprocess.Popen([sys.executable, "-m", "service"], env=environment, stdout=sink, stderr=sink)
     try:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from client import GrowClient
+from client.cli import app
 from jobs.settings import SharedSettings
 from jobs.store import JobStore
 from tests.client.api import api as running_api
@@ -20,6 +22,7 @@ from tests.tiny import tiny_llama
 DATABASE = 6
 Body = dict[str, Any]
 Connect = Callable[..., GrowClient]
+Grow = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +35,16 @@ def api(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     """The URL of a service without a worker."""
     with running_api(redis_url, free_port(), tmp_path_factory.mktemp("api") / "log") as url:
         yield url
+
+
+@pytest.fixture
+def grow(api: str) -> Grow:
+    """Runs `grow` against the service."""
+
+    def run(*arguments: str, url: str = api, stdin: str | None = None, width: int = 200) -> Result:
+        return CliRunner(env={"GROW_URL": url, "COLUMNS": str(width)}).invoke(app, arguments, input=stdin)
+
+    return run
 
 
 @pytest.fixture

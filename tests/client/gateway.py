@@ -44,10 +44,14 @@ class Seen:
 
 
 class Gateway:
-    """`faults` are used up one a request, then every request goes through."""
+    """`faults` are used up one a request, then every request goes through.
 
-    def __init__(self, upstream: str) -> None:
+    `ending`: only requests whose path ends so meet a fault.
+    """
+
+    def __init__(self, upstream: str, ending: str = "") -> None:
         self.faults: deque[Fault] = deque()
+        self._ending = ending
         self.seen: list[Seen] = []
         self._upstream = urlsplit(upstream)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -83,7 +87,8 @@ class Gateway:
         headers = {name.lower(): value for name, value in handler.headers.items()}
         body = handler.rfile.read(int(headers.get("content-length", 0)))
         self.seen.append(Seen(handler.command, handler.path, headers))
-        fault = self.faults.popleft() if self.faults else None
+        met = self.faults and handler.path.endswith(self._ending)
+        fault = self.faults.popleft() if met else None
         if isinstance(fault, Answers):
             _send_head(handler, fault.status, fault.headers)
             handler.wfile.write(fault.body)

@@ -3,33 +3,36 @@
 import json
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from client.cli import app
 from jobs.schema import EventKind, Job, Plan, PretrainingReport, Stage
 from jobs.store import JobStore
-from tests.client.conftest import Body
+from tests.client.conftest import Body, Grow
 from tests.client.test_sdk import FAILURE, RESULT, UNKNOWN
 from tests.servers import free_port
 
-Grow = Callable[..., Result]
-COMMANDS = ("up", "plan", "submit", "watch", "status", "wait", "cancel", "list", "methods", "architectures", "version")
-
-
-@pytest.fixture
-def grow(api: str) -> Grow:
-    """Runs `grow` against the service."""
-
-    def run(*arguments: str, url: str = api, stdin: str | None = None, width: int = 200) -> Result:
-        return CliRunner(env={"GROW_URL": url, "COLUMNS": str(width)}).invoke(app, arguments, input=stdin)
-
-    return run
+COMMANDS = (
+    "up",
+    "plan",
+    "submit",
+    "tune",
+    "watch",
+    "status",
+    "wait",
+    "cancel",
+    "retry",
+    "webhook",
+    "secret",
+    "list",
+    "methods",
+    "architectures",
+    "version",
+)
 
 
 @pytest.fixture
@@ -229,7 +232,7 @@ def _work(store: JobStore, output: str) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for job in store.list_jobs().jobs:
-            if job.request.output == output:
+            if isinstance(job, Job) and job.request.output == output:
                 store.finish(job.id, store.claim(job.id, "worker").attempt, RESULT)
                 return
         time.sleep(0.05)

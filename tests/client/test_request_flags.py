@@ -17,6 +17,7 @@ def test_flags_alone_make_a_whole_request() -> None:
     flags = RequestFlags(
         source="s3://models/small",
         source_optimizer="s3://models/small-optimizer",
+        training=["learning_rate=3e-4", "betas=[0.9, 0.95]"],
         output="s3://models/large",
         target=["hidden_size=768", "num_hidden_layers=12"],
         method="ligo",
@@ -33,6 +34,7 @@ def test_flags_alone_make_a_whole_request() -> None:
     assert body == {
         "source": "s3://models/small",
         "source_optimizer": "s3://models/small-optimizer",
+        "training": {"learning_rate": 3e-4, "betas": [0.9, 0.95]},
         "output": "s3://models/large",
         "target": {"hidden_size": 768, "num_hidden_layers": 12},
         "method": {"name": "ligo", "steps": 50, "init": "pad", "gradient_clip": 0.5, "depth": {"name": "stack"}},

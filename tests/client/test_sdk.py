@@ -28,7 +28,8 @@ def test_plan_tells_the_sizes(client: GrowClient, body: Body) -> None:
 def test_submitted_job_is_read_back(client: GrowClient, body: Body) -> None:
     job = client.submit(body)
     assert job.status is Status.QUEUED
-    assert client.job(job.id).request.output == body["output"]
+    assert client.job(job.id).request == job.request
+    assert job.request.output == body["output"]
 
 
 def test_same_key_gives_the_same_job_and_no_key_a_conflict(client: GrowClient, body: Body) -> None:
@@ -80,6 +81,16 @@ def test_wait_notices_the_end_at_once(client: GrowClient, store: JobStore, body:
     ending.join()
 
 
+def test_retry_makes_one_new_job(client: GrowClient, body: Body) -> None:
+    ended = client.cancel(client.submit(body).id)
+    retried = client.retry(ended.id)
+    assert (retried.status, retried.retry_of) == (Status.QUEUED, ended.id)
+    assert client.retry(ended.id).id == retried.id
+    with pytest.raises(ProblemError, match="only a job that failed or was cancelled") as refused:
+        client.retry(retried.id)
+    assert refused.value.code == "not_retryable"
+
+
 def test_wait_with_check_raises_for_a_failed_job(client: GrowClient, store: JobStore, body: Body) -> None:
     job = client.submit(body)
     store.finish(job.id, store.claim(job.id, "worker").attempt, FAILURE)
@@ -102,7 +113,7 @@ def test_methods_and_architectures(client: GrowClient) -> None:
 
 
 def test_unknown_job_is_not_found(client: GrowClient) -> None:
-    for call in (client.job, client.cancel, client.wait, lambda job_id: list(client.events(job_id))):
+    for call in (client.job, client.cancel, client.retry, client.wait, lambda job_id: list(client.events(job_id))):
         with pytest.raises(NotFoundError) as refused:
             call(UNKNOWN)
         assert refused.value.code == "job_not_found"

@@ -158,7 +158,9 @@ def _wait_until_at_work(client: GrowClient, running: GrowUp, job_id: str) -> Non
     """The job runs, in the worker's child."""
     worker = running.ready()["pids"]["worker-1"]
     deadline = time.monotonic() + 30
-    while not any(b"worker.child" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in below(worker)):
+    while not (
+        client.job(job_id).status is Status.RUNNING
+        and any(b"worker.child" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in below(worker))
+    ):
         assert time.monotonic() < deadline, client.job(job_id)
         time.sleep(0.02)
-    assert client.job(job_id).status is Status.RUNNING

@@ -20,7 +20,7 @@ from jobs.schema import GrowthRequest, Job, Status
 from tests.client.grow_up import GROW, grow_up
 from tests.docs.pages import PAGES, ROOT, blocks
 from tests.growth.authors_ligo import fitted_state, grown_by_authors
-from tests.tiny import tiny_bert
+from tests.tiny import corpus, tiny_bert
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 PATIENCE_SECONDS = 150.0
@@ -69,8 +69,14 @@ def _requests() -> Iterator[dict[str, Any]]:
 
 def _only_job(url: str, output: str) -> Job:
     with GrowClient(url) as grow:
-        (job,) = [job for job in grow.jobs() if job.request.output.endswith(output)]
-        return grow.wait(job.id, PATIENCE_SECONDS, check=True)
+        (job,) = [job for job in grow.jobs() if isinstance(job, Job) and job.request.output.endswith(output)]
+        return _ended(grow, job)
+
+
+def _ended(grow: GrowClient, job: Job) -> Job:
+    ended = grow.wait(job.id, PATIENCE_SECONDS, check=True)
+    assert isinstance(ended, Job)
+    return ended
 
 
 def _is_exact(job: Job) -> bool:
@@ -118,11 +124,30 @@ def test_training_that_goes_on_after_growth(run: Callable[..., str], placed: Cal
     (request,) = blocks("docs/optimizer-state.md", "json")
     run(sys.executable, "-c", save)
     with GrowClient(url) as grow:
-        job = grow.wait(grow.submit(json.loads(placed(request))).id, PATIENCE_SECONDS, check=True)
+        job = _ended(grow, grow.submit(json.loads(placed(request))))
     assert _is_exact(job)
     assert (
         run(sys.executable, "-c", f"{load}\nprint({{float(s['step']) for s in optimizer.state.values()}})") == "{3.0}\n"
     )
+
+
+def test_search_of_hyperparameters(
+    run: Callable[..., str], placed: Callable[[str], str], models: Path, tmp_path: Path
+) -> None:
+    (request,) = blocks("docs/tuning.md", "json")
+    (shell,) = blocks("docs/tuning.md", "bash")
+    submit, train = blocks("docs/tuning.md", "python")
+    (models / "corpus").mkdir()
+    (models / "corpus" / "text.txt").write_text("\n\n".join(corpus(2000)))
+    (tmp_path / "search.json").write_text(placed(request))
+    shown = run("bash", "-euo", "pipefail", "-c", shell)
+    told = run(sys.executable, "-c", submit)
+    best = next(line for line in shown.splitlines() if line.startswith("best"))
+    assert best.split(",")[0].split()[-1] in told.splitlines()[-1]
+    shares = "sorted({group['lr'] / best['learning_rate'] for group in groups})"
+    rates = run(sys.executable, "-c", f"{train}\nprint({shares})")
+    # Of what writes into the stream, of other matrices, of the rest: half as wide, and half as deep.
+    assert json.loads(rates) == [0.25, 0.5, 1.0]
 
 
 def test_operator_made_by_hand(
@@ -132,7 +157,7 @@ def test_operator_made_by_hand(
     run(sys.executable, "-c", make)
     request, _ = blocks("docs/operator-file.md", "json")
     with GrowClient(url) as grow:
-        job = grow.wait(grow.submit(json.loads(placed(request))).id, PATIENCE_SECONDS, check=True)
+        job = _ended(grow, grow.submit(json.loads(placed(request))))
     assert _is_exact(job)
     grown: Any = AutoModelForCausalLM.from_pretrained(models / "wide")
     assert grown.config.intermediate_size == 512

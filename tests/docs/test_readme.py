@@ -32,7 +32,7 @@ def test_make_targets_exist() -> None:
 
 
 def test_every_command_is_listed() -> None:
-    listed = {name for what, *_ in _section("Use it").rows() for name in re.findall(r"`grow (\w+)`", f"`{what}`")}
+    listed = {name for what, *_ in _section("Use it").rows() for name in re.findall(r"`grow ([\w-]+)`", f"`{what}`")}
     command = typer.main.get_command(app)
     assert listed == set(command.commands) - {"version"}  # type: ignore[attr-defined]
 
@@ -60,6 +60,7 @@ def test_files_are_named_as_they_are() -> None:
     listing = page("README.md").replace("<attempt>", "1")
     assert output.shard_name(1, 0, 2) in listing
     assert output.operator_name(1) in listing
+    assert output.picture_name(1) in listing
 
 
 def test_every_folder_is_listed() -> None:

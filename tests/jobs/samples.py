@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable
 
-from jobs.schema import Failure, GrowthRequest, Job, ModelSize, Plan, Result
+from jobs.schema import Failure, GrowthRequest, Job, ModelSize, Plan, Priority, Result
 from jobs.store import JobStore
 
 _outputs = itertools.count()
@@ -29,7 +29,12 @@ FAILURE = Failure(code="out_of_memory", detail="The fit needs more memory than t
 
 
 def request(
-    output: str | None = None, *, method: str = "hypercloning", labels: dict[str, str] | None = None, seed: int = 0
+    output: str | None = None,
+    *,
+    method: str = "hypercloning",
+    labels: dict[str, str] | None = None,
+    seed: int = 0,
+    priority: Priority = "normal",
 ) -> GrowthRequest:
     """A request, by default with an output of its own."""
     return GrowthRequest.model_validate(
@@ -40,6 +45,7 @@ def request(
             "method": {"name": method, "steps": 3, "init": "pad"},
             "labels": labels or {},
             "seed": seed,
+            "priority": priority,
         }
     )
 
@@ -52,7 +58,9 @@ def submit(store: JobStore, wanted: GrowthRequest | None = None, owner: str = "a
 
 def running(store: JobStore) -> Job:
     """A job in its first attempt."""
-    return store.claim(submit(store).id, "worker-1").job
+    job = store.claim(submit(store).id, "worker-1").job
+    assert isinstance(job, Job)
+    return job
 
 
 def wait_until(reached: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -59,6 +59,30 @@ def test_an_attempt_goes_on_after_an_outage_longer_than_its_lease(tmp_path: Path
         store.close()
 
 
+def test_a_redis_that_stood_still_costs_nobody_an_attempt(tmp_path: Path) -> None:
+    """Stopped for longer than a lease, so that no worker could renew; one that is gone is noticed a lease later."""
+    with valkey_server(tmp_path) as server:
+        store = JobStore(SharedSettings(redis_url=server.url, lease_seconds=2, lease_renew_seconds=0.5))
+        renewing, silent = running(store), running(store)
+        wait_until(lambda: store.renew(renewing.id, 1) is False)
+        store.renew(silent.id, 1)
+        assert store.expired_leases() == []
+        os.kill(server.pid, signal.SIGSTOP)
+        time.sleep(2.5)
+        os.kill(server.pid, signal.SIGCONT)
+        assert store.expired_leases() == []
+        assert not store.reclaim(renewing.id)
+
+        def noticed() -> bool:
+            assert store.renew(renewing.id, 1) is False
+            return bool(store.expired_leases())
+
+        wait_until(noticed)
+        assert store.expired_leases() == [silent.id]
+        assert store.reclaim(silent.id)
+        store.close()
+
+
 def test_a_safe_redis_is_ready_without_a_warning(store: JobStore) -> None:
     assert store.ready() == []
 

@@ -6,14 +6,22 @@ from pathlib import Path
 import pytest
 import redis
 from celery import Celery
+from kombu.transport.redis import Channel
 
 from jobs.errors import StoreUnavailable
 from jobs.keys import Keys
-from jobs.queue import TASK_NAME, enqueue, make_celery, waiting_messages
+from jobs.queue import STEPS, TASK_NAME, enqueue, make_celery, waiting_messages
+from jobs.schema import Priority
 from jobs.settings import SharedSettings
 from jobs.store import JobStore
-from tests.jobs.samples import submit
+from tests.jobs.samples import request, submit
 from tests.servers import valkey_server
+
+
+def _messages(namespace: str, settings: SharedSettings, priority: Priority) -> str:
+    """Where Redis holds the messages of one priority; the highest has the queue's plain name."""
+    step = STEPS[priority]
+    return Keys(namespace).broker_prefix + settings.queue + (f"{Channel.sep}{step}" if step else "")
 
 
 def test_a_message_holds_the_jobs_id_and_nothing_else(
@@ -23,7 +31,7 @@ def test_a_message_holds_the_jobs_id_and_nothing_else(
     enqueue(celery, store, job.id)
     assert waiting_messages(celery) == 1
     with redis.Redis.from_url(settings.redis_url) as client:
-        [message] = client.lrange(Keys(namespace).broker_prefix + settings.queue, 0, -1)
+        [message] = client.lrange(_messages(namespace, settings, "normal"), 0, -1)
     headers = json.loads(message)["headers"]
     assert headers["task"] == TASK_NAME
     assert headers["argsrepr"] == f"['{job.id}']"
@@ -32,6 +40,24 @@ def test_a_message_holds_the_jobs_id_and_nothing_else(
         assert taken.decode()[:2] == [[job.id], {}]
         taken.ack()
     assert waiting_messages(celery) == 0
+
+
+def test_higher_priorities_come_first_whenever_they_were_submitted(
+    celery: Celery, store: JobStore, settings: SharedSettings
+) -> None:
+    order: list[Priority] = ["low", "normal", "high", "low", "high"]
+    jobs = [submit(store, request(priority=priority)) for priority in order]
+    for job in jobs:
+        enqueue(celery, store, job.id)
+    assert waiting_messages(celery) == len(jobs)
+    expected = [jobs[2].id, jobs[4].id, jobs[1].id, jobs[0].id, jobs[3].id]
+    assert [store.get(job_id).queue_position for job_id in expected] == [0, 1, 2, 3, 4]
+    with celery.connection_for_read() as connection:
+        waiting = connection.SimpleQueue(settings.queue)
+        taken = [waiting.get(timeout=5) for _ in jobs]
+        assert [message.decode()[0][0] for message in taken] == expected
+        for message in taken:
+            message.ack()
 
 
 def test_publishing_takes_the_job_out_of_the_outbox(celery: Celery, store: JobStore) -> None:

@@ -1,4 +1,4 @@
-"""Random histories of submit, claim, lose, release, cancel and finish, step by step against a model in plain Python.
+"""Random histories of submit, retry, claim, lose, cancel and commit, step by step against a model in plain Python.
 
 After each step the record says what the model says, and every index holds exactly the jobs that belong there.
 """
@@ -6,6 +6,7 @@ After each step the record says what the model says, and every index holds exact
 import uuid
 from dataclasses import dataclass
 
+import pytest
 import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -19,12 +20,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jobs.errors import LeaseLost, NotClaimable, OutputReserved
+from jobs.errors import IdempotencyConflict, LeaseLost, NotClaimable, OutputReserved
 from jobs.listing import Filter
-from jobs.schema import Failure, Result, Stage, Status
+from jobs.schema import Failure, GrowthRequest, Result, Stage, Status
 from jobs.settings import SharedSettings
 from jobs.store import JobStore
-from tests.jobs.samples import FAILURE, RESULT, request, submit, wait_until
+from tests.jobs.samples import FAILURE, PLAN, RESULT, request, wait_until
 from tests.servers import RedisServer
 
 MAX_ATTEMPTS = 2
@@ -46,9 +47,22 @@ class Model:
     uncounted: int = 0
     cancel_requested: bool = False
     lease_ended: bool = False
+    lost: bool = False
+    """An attempt was, and nobody has looked behind it since the job's end."""
+    cleared: bool = False
+    granted: int | None = None
+    """The attempt whose commit counts."""
 
     def holds(self, token: int) -> bool:
         return self.status == Status.RUNNING and self.attempt == token
+
+    @property
+    def uncleared(self) -> bool:
+        return self.status.terminal and self.attempt > 0 and not self.cleared
+
+    @property
+    def counted(self) -> int:
+        return self.attempt - self.uncounted
 
     def give_up(self) -> None:
         self.status = Status.CANCELLED if self.cancel_requested else Status.QUEUED
@@ -68,6 +82,7 @@ class History(RuleBasedStateMachine):
         # The same records, but a lease is judged as soon as Redis has been up for a moment.
         self.judge = self._store(namespace, lease_seconds=0.1)
         self.models: dict[str, Model] = {}
+        self.sent: dict[str, tuple[GrowthRequest, str]] = {}
 
     def _store(self, namespace: str, lease_seconds: float) -> JobStore:
         shared = SharedSettings(
@@ -84,21 +99,35 @@ class History(RuleBasedStateMachine):
         output = f"s3://models/{name}/"
         live = [model.output for model in self.models.values() if model.status in LIVE]
         overlaps = any(other.startswith(output) or output.startswith(other) for other in live)
+        wanted, key = request(output), f"key-{len(self.models)}"
         try:
-            job = submit(self.store, request(output))
+            job, replayed = self.store.create(wanted, PLAN, "ada", key)
         except OutputReserved:
             assert overlaps
             return multiple()  # type: ignore[return-value]
         assert not overlaps
+        assert not replayed
         self.models[job.id] = Model(output)
+        self.sent[job.id] = wanted, key
         return job.id
+
+    @rule(job_id=jobs)
+    def is_sent_again(self, job_id: str) -> None:
+        wanted, key = self.sent[job_id]
+        job, replayed = self.store.create(wanted, PLAN, "ada", key)
+        assert (job.id, replayed) == (job_id, True)
+        with pytest.raises(IdempotencyConflict):
+            self.store.create(wanted.model_copy(update={"seed": 1}), PLAN, "ada", key)
 
     @rule(target=tokens, job_id=jobs)
     def claims(self, job_id: str) -> tuple[str, int]:
         model = self.models[job_id]
         expected = self._expected_claim(model)
         try:
-            token, outcome = self.judge.claim(job_id, "worker").attempt, "ok"
+            claim = self.judge.claim(job_id, "worker")
+            token, outcome = claim.attempt, "ok"
+            assert claim.last == (model.counted == MAX_ATTEMPTS)
+            assert claim.granted == model.granted
         except NotClaimable as refusal:
             token, outcome = 0, refusal.reason
         assert outcome == expected
@@ -113,10 +142,11 @@ class History(RuleBasedStateMachine):
             return "terminal"
         if model.status == Status.RUNNING and not model.lease_ended:
             return "leased"
+        model.lost |= model.status == Status.RUNNING
         if model.cancel_requested:
             model.status = Status.CANCELLED
             return "cancelled"
-        if model.attempt - model.uncounted >= MAX_ATTEMPTS:
+        if model.counted >= MAX_ATTEMPTS:
             model.status = Status.FAILED
             return "poison"
         model.status, model.attempt, model.lease_ended = Status.RUNNING, model.attempt + 1, False
@@ -134,6 +164,7 @@ class History(RuleBasedStateMachine):
         lost = model.status == Status.RUNNING and model.lease_ended
         assert self.judge.reclaim(job_id) == lost
         if lost:
+            model.lost = True
             model.give_up()
 
     @rule(job_id=jobs)
@@ -168,6 +199,17 @@ class History(RuleBasedStateMachine):
             job = self.store.get(token[0])
             assert (job.stage, job.progress) == (stage, progress)
 
+    @rule(token=tokens)
+    def is_granted_the_commit(self, token: tuple[str, int]) -> None:
+        model = self.models[token[0]]
+        try:
+            self.store.grant_commit(*token)
+        except LeaseLost:
+            assert not model.holds(token[1])
+        else:
+            assert model.holds(token[1])
+            model.granted = token[1]
+
     @rule(token=consumes(tokens), counts=st.booleans())
     def gives_back(self, token: tuple[str, int], counts: bool) -> None:
         model = self.models[token[0]]
@@ -197,6 +239,14 @@ class History(RuleBasedStateMachine):
     def is_published(self, job_id: str) -> None:
         self.store.mark_published(job_id)
 
+    @rule(job_id=jobs)
+    def is_cleared(self, job_id: str) -> None:
+        model = self.models[job_id]
+        self.store.cleared(job_id)
+        if model.status.terminal:
+            # Where an attempt was lost, its process may wake and write: one look is not enough.
+            model.cleared, model.lost = not model.lost, False
+
     @invariant()
     def records_are_as_the_model(self) -> None:
         jobs = self.store.list_jobs(limit=1000).jobs
@@ -219,10 +269,10 @@ class History(RuleBasedStateMachine):
         for status, ids in by_status.items():
             assert {job.id for job in self.store.list_jobs(Filter(status=status), limit=1000).jobs} == ids
         outbox, published = self._members(keys.outbox), self._members(keys.published)
-        # A cancelled job may still wait for the message that sends a worker to clear up behind it.
-        outbox -= by_status[Status.CANCELLED]
         assert not outbox & published
-        assert outbox | published == self._members(keys.waiting) == by_status[Status.QUEUED]
+        assert self._members(keys.waiting) == by_status[Status.QUEUED]
+        uncleared = {job_id for job_id, model in self.models.items() if model.uncleared}
+        assert outbox | published == by_status[Status.QUEUED] | uncleared
         assert self._members(keys.leases) == by_status[Status.RUNNING]
         assert self._members(keys.ended) == {job_id for job_id, model in self.models.items() if model.status.terminal}
         assert self._members(keys.outputs) == {

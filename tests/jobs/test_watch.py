@@ -11,7 +11,7 @@ import redis
 
 from jobs import watch
 from jobs.errors import JobNotFound
-from jobs.schema import Event, EventKind, Job, Stage
+from jobs.schema import Event, EventKind, JobState, Stage
 from jobs.settings import SharedSettings
 from jobs.store import JobStore
 from jobs.watch import Watcher
@@ -26,7 +26,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def _ended(job: Job) -> bool:
+def _ended(job: JobState) -> bool:
     return job.status.terminal
 
 

@@ -18,7 +18,10 @@ PROTECTED = [
     ("GET", "/jobs"),
     ("GET", "/jobs/job-1"),
     ("POST", "/jobs/job-1/cancel"),
+    ("POST", "/jobs/job-1/retry"),
     ("GET", "/jobs/job-1/events"),
+    ("POST", "/jobs/job-1/webhook"),
+    ("POST", "/webhook-secret"),
     ("GET", "/methods"),
     ("GET", "/architectures"),
 ]
@@ -98,7 +101,7 @@ def test_without_keys_the_loopback_alone(client_with: ClientFactory, peer: str, 
             assert response.status_code in (200, 404, 422), path
         else:
             assert (response.status_code, response.json()["code"]) == (403, "not_loopback"), path
-            assert "GROW_API_KEYS_FILE" in response.json()["hint"]
+            assert "grow keys create" in response.json()["hint"]
 
 
 def test_prefixes_of_a_key(keyed: TestClient, body: Body, llama: Path, tmp_path: Path) -> None:
@@ -148,7 +151,14 @@ def test_another_owners_job_is_not_there(keyed: TestClient, body: Body, tmp_path
     body["output"] = f"file://{tmp_path}/ada/grown"
     path = keyed.post("/grow", json=body, headers=sent_by("ada")).headers["Location"]
     missing = keyed.get("/jobs/job-0", headers=sent_by("bob")).json()
-    for method, more in [("GET", ""), ("GET", "?wait=60"), ("POST", "/cancel"), ("GET", "/events")]:
+    for method, more in [
+        ("GET", ""),
+        ("GET", "?wait=60"),
+        ("POST", "/cancel"),
+        ("POST", "/retry"),
+        ("POST", "/webhook"),
+        ("GET", "/events"),
+    ]:
         response = keyed.request(method, path + more, headers=sent_by("bob"))
         assert response.status_code == 404
         assert response.json() == missing
@@ -176,6 +186,7 @@ def test_keys_in_a_file(client_with: ClientFactory, tmp_path: Path) -> None:
         (json.dumps([api_key("ada", sources=[])]), "sources"),
         (json.dumps([api_key("ada"), api_key("ada")]), "same name"),
         (json.dumps([api_key("local")]), "'local'"),
+        (json.dumps([api_key("ada") | {"scopes": ["jobs:all"]}]), "scopes"),
     ],
 )
 def test_keys_that_can_not_be_used_stop_the_start(tmp_path: Path, content: str | None, said: str) -> None:

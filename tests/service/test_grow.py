@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import redis
+from kombu.transport.redis import Channel
 from starlette.testclient import TestClient
 
-from jobs.queue import make_celery, waiting_messages
+from jobs.queue import STEPS, make_celery, waiting_messages
 from jobs.schema import Job, Plan, Status
 from jobs.store import JobStore
 from service.settings import ServiceSettings
+from tests.jobs.samples import wait_until
 from tests.servers import S3Server, plain_client
 from tests.service.conftest import Body, ClientFactory
 
@@ -29,7 +31,7 @@ def test_accepted_job_is_on_record_and_in_the_queue(
     assert "Idempotency-Replayed" not in response.headers
     assert store.get(job.id) == job
     celery = make_celery(settings)
-    assert waiting_messages(celery) == 1
+    wait_until(lambda: waiting_messages(celery) == 1)
     celery.close()
     assert not output.exists()
 
@@ -96,7 +98,7 @@ def test_a_message_that_can_not_be_sent_does_not_undo_the_202(
     client: TestClient, body: Body, redis_url: str, store: JobStore
 ) -> None:
     with redis.Redis.from_url(redis_url) as raw:
-        raw.set("growth:celery:growth", "not a list")
+        raw.set(f"growth:celery:growth{Channel.sep}{STEPS['normal']}", "not a list")
     response = client.post("/grow", json=body)
     assert response.status_code == 202, response.text
     assert store.published_jobs() == 0

@@ -24,8 +24,8 @@ STREAM = {"Accept": "text/event-stream"}
 
 @pytest.fixture
 def live(redis_url: str) -> Iterator[httpx2.Client]:
-    settings = ServiceSettings(redis_url=redis_url, heartbeat_seconds=0.1)
-    with serving(create_app(settings)) as url, httpx2.Client(base_url=url, timeout=30) as client:
+    app = create_app(ServiceSettings(redis_url=redis_url), heartbeat_seconds=0.1)
+    with serving(app) as url, httpx2.Client(base_url=url, timeout=30) as client:
         yield client
 
 
@@ -172,7 +172,7 @@ def test_stream_with_a_cursor_that_is_none_is_refused_before_it_starts(live: htt
 
 
 def test_streams_that_clients_leave_are_given_up(redis_url: str, body: Body) -> None:
-    app = create_app(ServiceSettings(redis_url=redis_url, heartbeat_seconds=0.1))
+    app = create_app(ServiceSettings(redis_url=redis_url), heartbeat_seconds=0.1)
     with serving(app) as url, httpx2.Client(base_url=url) as live:
         job_id = live.post("/grow", json=body).json()["id"]
         for _ in range(3):

@@ -60,6 +60,8 @@ def test_the_record_holds_the_request_with_its_defaults(client: TestClient, untr
         "warmup_fraction": 0.05,
         "decay": "cosine",
         "weight_decay": 0.1,
+        "beta1": 0.9,
+        "beta2": 0.999,
         "gradient_clip": 1.0,
         "held_out_every": 50,
     }

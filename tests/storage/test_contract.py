@@ -247,6 +247,9 @@ def test_list_is_sorted_and_keeps_to_its_prefix(place: Place) -> None:
     assert [info.size for info in found] == [len(f"in/{name}".encode()) for name in sorted(names, key=str.encode)]
     assert [info.etag for info in found] == [place.store.head(info.uri).etag for info in found]
     assert [info.uri for info in place.store.list(prefix.join("a"))] == [prefix.join("a/x"), prefix.join("a/y/z")]
+    directly = sorted((name for name in names if "/" not in name), key=str.encode)
+    assert [info.uri for info in place.store.list(prefix, deep=False)] == [prefix.join(name) for name in directly]
+    assert [info.uri for info in place.store.list(prefix.join("a/y"), deep=False)] == [prefix.join("a/y/z")]
     assert list(place.store.list(place.root.join("missing"))) == []
     assert list(place.store.list(prefix.join("z"))) == []
 
@@ -275,6 +278,17 @@ def test_abort_uploads_sweeps_its_prefix_alone(place: Place) -> None:
         swept.close()
     kept.close()
     assert [info.uri for info in place.store.list(place.root)] == [place.root.join("in2/x")]
+
+
+def test_abort_uploads_picks_by_name(place: Place) -> None:
+    writers = {name: place.store.open_write(place.root.join(f"in/{name}"), 3 * PART) for name in ("mine", "yours")}
+    for writer in writers.values():
+        write_in_pieces(writer, b"a" * 3 * PART, PART)
+    assert place.store.abort_uploads(place.root.join("in"), lambda name: name == "mine") == 1
+    with pytest.raises(StorageError):
+        writers["mine"].close()
+    writers["yours"].close()
+    assert [info.uri.name for info in place.store.list(place.root)] == ["yours"]
 
 
 def test_a_bucket_and_the_root_are_no_objects(place: Place) -> None:

@@ -53,7 +53,7 @@ def test_a_linked_file_is_neither_read_nor_written(tmp_path: Path, secret: Path)
 
 
 def test_list_and_sweep_pass_over_links(tmp_path: Path, secret: Path) -> None:
-    (secret.parent / ".partial-0123456789abcdef").touch()
+    (secret.parent / ".partial-0123456789abcdef-model").touch()
     root = tmp_path / "root"
     root.mkdir()
     (root / "file").write_bytes(b"x")
@@ -114,13 +114,22 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path) -> None:
 
 def test_temporaries_are_hidden_until_they_are_swept(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    left_behind = tmp_path / "folder/.partial-0123456789abcdef"
+    left_behind = tmp_path / "folder/.partial-0123456789abcdef-model"
     similar = tmp_path / "folder/.partial-notes"
     for path in (left_behind, similar):
         path.touch()
     assert [info.uri for info in STORE.list(uri_of(tmp_path))] == [uri_of(similar)]
     assert STORE.abort_uploads(uri_of(tmp_path)) == 1
     assert [*(tmp_path / "folder").iterdir()] == [similar]
+
+
+def test_the_longest_names_have_temporaries_too(tmp_path: Path) -> None:
+    uri = uri_of(tmp_path).join("é" * 127)
+    writer = STORE.open_write(uri, 3)
+    assert len(list(tmp_path.iterdir())) == 1
+    writer.write(b"abc")
+    writer.close()
+    assert [info.uri for info in STORE.list(uri_of(tmp_path))] == [uri]
 
 
 def test_a_name_that_no_uri_can_hold_is_told_by_list(tmp_path: Path) -> None:

@@ -59,6 +59,12 @@ def any_farm(request: pytest.FixtureRequest, make_farm: MakeFarm) -> Farm:
     return make_farm(None if request.param == "file" else request.getfixturevalue(request.param))
 
 
+@pytest.fixture(params=["file", "moto"])
+def conditional_farm(request: pytest.FixtureRequest, make_farm: MakeFarm) -> Farm:
+    """Over stores that keep conditional puts."""
+    return make_farm(None if request.param == "file" else request.getfixturevalue(request.param))
+
+
 @pytest.fixture
 def proxy(moto: S3Server) -> Iterator[Proxy]:
     with proxy_to(moto.endpoint_url) as between:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from celery import Celery
 
@@ -13,12 +13,14 @@ from jobs.queue import enqueue, make_celery
 from jobs.reconcile import Reconciler
 from jobs.schema import GrowthRequest, Job, Plan, Stage, Status
 from jobs.store import JobStore
+from jobs.tuning import TrialJob, TuneJob
 from storage import Storage, Uri
 from tests.servers import RedisServer, S3Server
 from tests.worker.processes import WorkerProcess, wait_until, worker_process
 from worker.planning import plan_of, source_checkpoint
 from worker.settings import WorkerSettings, open_storage
 
+Kind = TypeVar("Kind", Job, TuneJob, TrialJob)
 TARGET = {"hidden_size": 64, "num_hidden_layers": 4}
 
 
@@ -78,13 +80,15 @@ class Farm:
         enqueue(self.celery, self.store, job.id)
         return job
 
-    def wait_for(self, job: Job, status: Status, seconds: float = 60.0) -> Job:
+    def wait_for(self, job: Kind, status: Status, seconds: float = 60.0) -> Kind:
         """The job once it has this status; fails the test at once where it ends otherwise."""
         found = job
 
         def reached() -> bool:
             nonlocal found
-            found = self.store.get(job.id)
+            now = self.store.get(job.id)
+            assert isinstance(now, type(job))
+            found = now
             assert found.status is status or not found.status.terminal, found.error
             return found.status is status
 
@@ -119,7 +123,7 @@ def farm(redis: RedisServer, root: Uri, folder: Path, s3: S3Server | None = None
     environment = {f"GROW_{name.upper()}": str(value) for name, value in told.items()}
     settings = WorkerSettings.model_validate(told)
     store, celery = JobStore(settings), make_celery(settings)
-    reconciler = Reconciler(store, celery, interval_seconds=0.1)
+    reconciler = Reconciler(store, celery, interval_seconds=0.1, silent_seconds=settings.lease_seconds)
     reconciler.start()
     try:
         yield Farm(settings, environment, root, folder, store, celery, open_storage(settings))

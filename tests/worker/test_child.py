@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.storage.proxy import Proxy
 from tests.worker.conftest import MakeFarm
 from tests.worker.farm import Farm
 from tests.worker.gate import Gate
-from worker.messages import GO, MESSAGE, MayCommit, Message, Progressed, Succeeded, Work
+from worker.messages import MESSAGE, Go, MayCommit, Message, Progressed, Succeeded, Work
 
 
 def start(farm: Farm, llama: Path, **changes: object) -> subprocess.Popen[bytes]:
@@ -41,12 +42,29 @@ def test_it_asks_before_it_commits(make_farm: MakeFarm, llama: Path) -> None:
             told.append(MESSAGE.validate_json(line))
             if isinstance(told[-1], MayCommit):
                 assert not any("index.json" in name for name in farm.names(farm.root) if "output" in name)
-                child.stdin.write(GO)
+                child.stdin.write(Go(until=time.monotonic() + 60).model_dump_json().encode() + b"\n")
                 child.stdin.flush()
     assert child.returncode == 0
     assert isinstance(told[-1], Succeeded)
     assert isinstance(told[0], Progressed)
     assert sum(isinstance(message, MayCommit) for message in told) == 1
+
+
+def test_it_asks_again_where_the_answer_came_late(make_farm: MakeFarm, llama: Path) -> None:
+    """As after a stop that was longer than the lease."""
+    farm = make_farm()
+    asked = 0
+    with start(farm, llama) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for line in child.stdout:
+            if isinstance(MESSAGE.validate_json(line), MayCommit):
+                asked += 1
+                assert not any("index.json" in name for name in farm.names(farm.root) if "output" in name)
+                until = time.monotonic() + (60 if asked == 3 else -0.001)
+                child.stdin.write(Go(until=until).model_dump_json().encode() + b"\n")
+                child.stdin.flush()
+    assert (child.returncode, asked) == (0, 3)
 
 
 def test_it_dies_when_its_worker_lets_go_of_it(

@@ -1,20 +1,21 @@
 """Fits inside of jobs: reported, resumed by the next attempt, stopped when the user says so or the loss says so."""
 
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jobs.schema import EventKind, FitPoint, GrowthRequest, Stage, Status
+from jobs.schema import EventKind, FitPoint, GrowthRequest, Job, Stage, Status
 from storage import Uri
 from tests.tiny import corpus
 from tests.worker.checks import check_output, logits
 from tests.worker.conftest import MakeFarm
 from tests.worker.direct import Moments, run_attempt
 from tests.worker.farm import Farm
-from tests.worker.processes import alive, wait_until
+from tests.worker.processes import alive, signal_all, wait_until
 from worker.errors import FitDiverged
 
 ENDLESS = 1_000_000
@@ -62,7 +63,7 @@ def test_a_fit_from_the_queue(make_farm: MakeFarm, llama: Path) -> None:
     assert logits(folder).isfinite().all()
     told = [event.data for event in farm.store.events(job.id).events if event.kind is EventKind.FIT]
     assert {point["step"] for point in told if "held_out_loss" in point} == {0, 4, 8}
-    assert not state_of(farm)
+    wait_until(lambda: not state_of(farm))
 
     operator = Uri.parse(job.request.output).join(next(folder.glob("operator-*")).name)
     again = farm.request(Uri.parse(str(job.request.source)), method={"name": "ligo", "operator": str(operator)})
@@ -96,6 +97,35 @@ def test_other_data_begin_anew(make_farm: MakeFarm, llama: Path) -> None:
     moments = Moments()
     run_attempt(farm, request, moments, attempt=2)
     assert moments.points[0].step == 0
+
+
+@pytest.mark.parametrize("told", ["the main process", "every process"])
+def test_a_worker_that_leaves_saves_the_fit(make_farm: MakeFarm, llama: Path, told: str) -> None:
+    """Long before the next save is due, in the time that it has."""
+    farm = make_farm(fit_checkpoint_seconds=3600, max_attempts=1)
+    job = farm.submit(fit_request(farm, llama, steps=ENDLESS))
+    with farm.worker() as worker:
+        farm.wait_for_stage(job, Stage.FITTING)
+        wait_until(lambda: max(steps_told(farm, job, attempt=1), default=0) >= 5)
+        assert not state_of(farm)
+        pids = worker.tree()
+        started = time.monotonic()
+        signal_all(pids[:1] if told == "the main process" else pids, signal.SIGTERM)
+        assert worker.process.wait(20) == 0
+        assert time.monotonic() - started < 20
+    assert farm.store.get(job.id).status is Status.QUEUED
+    assert len(state_of(farm)) == 1
+    with farm.worker():
+        wait_until(lambda: bool(steps_told(farm, job, attempt=2)))
+        farm.store.request_cancel(job.id)
+        farm.wait_for(job, Status.CANCELLED)
+    assert steps_told(farm, job, attempt=2)[0] > 5
+
+
+def steps_told(farm: Farm, job: Job, attempt: int) -> list[int]:
+    found = farm.store.events(job.id, limit=100_000).events
+    points = [FitPoint.model_validate(e.data) for e in found if e.kind is EventKind.FIT and e.attempt == attempt]
+    return [point.step for point in points]
 
 
 def test_cancelled_in_the_middle_of_a_fit(make_farm: MakeFarm, llama: Path) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModelForImageClassification
@@ -78,3 +80,20 @@ def test_the_choice_and_the_verification_read_images(make_farm: MakeFarm, tmp_pa
     assert all(c.held_out_loss is not None for c in result.selection.candidates if c.open)
     assert result.verification is not None
     assert result.verification.source_loss is not None
+
+
+@pytest.mark.parametrize("form", ["images", "parquet"])
+def test_a_source_without_a_classifier_needs_no_labels(form: str, make_farm: MakeFarm, tmp_path: Path) -> None:
+    farm = make_farm()
+    if form == "images":
+        data = {"uri": uploaded(farm, tmp_path / "digits"), "format": form}
+    else:
+        table = pa.table({"image": [encoded(image) for image in IMAGES[:400]]})
+        pq.write_table(table, tmp_path / "digits.parquet")
+        farm.storage.put(farm.root.join("table/digits.parquet"), (tmp_path / "digits.parquet").read_bytes())
+        data = {"uri": str(farm.root.join("table")), "format": form}
+    source = tiny(tmp_path / "source", "vit-headless", **SIZE)
+    method = {"name": "ligo", "steps": 10, "batch_size": 12, "held_out_every": 5, "init": "pad"}
+    result = run_attempt(farm, farm.request(farm.upload(source), method=method, data=data, target=TARGET, verify=True))
+    assert result.fit is not None
+    assert result.fit.final_held_out_loss < result.fit.initial_held_out_loss

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from storage import AccessDenied
+from storage import AccessDenied, StorageError
 from tests.servers import S3Server
 from tests.storage.proxy import Proxy, answer_error
 from tests.worker.checks import MANIFEST
@@ -16,6 +16,8 @@ from worker.output import Output
 
 OURS = ["model-job-1-a1-00001-of-00001.safetensors", "model-job-1-a2-00001-of-00001.safetensors"]
 DENIED = answer_error(403, "AccessDenied", after_forwarding=False)
+PARTS = 2 * 16 * 2**20
+"""Bytes of an object that S3 takes in two parts."""
 FOREIGN_INDEX = b'{"metadata": {"total_size": 3}, "weight_map": {}}'
 
 
@@ -42,7 +44,40 @@ def names(output: Output) -> set[str]:
 def test_an_attempt_clears_away_what_dead_ones_left(any_farm: Farm) -> None:
     left = {"growth.json": lineage("job-1"), "config.json": b"{}", "README.md": b"#"} | dict.fromkeys(OURS, b"1234")
     output = filled(any_farm, left)
-    output.clear(attempts_before=True)
+    output.clear(2)
+    assert names(output) == left.keys() - {OURS[0]}
+    output.clear(3)
+    assert names(output) == left.keys() - set(OURS)
+    output.remove()
+    assert names(output) == set()
+
+
+def test_an_attempt_that_wakes_late_clears_nothing_of_a_later_one(any_farm: Farm) -> None:
+    objects = {
+        "growth.json": lineage("job-1"),
+        "config.json": b"{}",
+        OURS[1]: b"1234",
+        MANIFEST: manifest("job-1", OURS[1]),
+    }
+    output = filled(any_farm, objects)
+    writer = output.store.open_write(output.uri.join("model-job-1-a2-00002-of-00002.safetensors"), PARTS)
+    writer.write(bytes(PARTS - 1))
+    output.clear(2)
+    output.remove_attempts(1)
+    output.tidy(1)
+    writer.write(b"1")
+    writer.close()
+    assert names(output) == {*objects, "model-job-1-a2-00002-of-00002.safetensors"}
+
+
+def test_what_dead_attempts_had_begun_is_cleared_away(any_farm: Farm) -> None:
+    output = filled(any_farm, {})
+    writer = output.store.open_write(output.uri.join(OURS[0]), PARTS)
+    writer.write(bytes(PARTS - 1))
+    output.remove_attempts(1)
+    writer.write(b"1")
+    with pytest.raises(StorageError):
+        writer.close()
     assert names(output) == set()
 
 
@@ -61,7 +96,7 @@ def test_nothing_is_cleared_where_there_is_more(make_farm: MakeFarm, others: dic
     objects = {OURS[0]: b"1234", **others}
     output = filled(make_farm(), objects)
     with pytest.raises(OutputExists):
-        output.clear(attempts_before=True)
+        output.clear(3)
     assert names(output) == set(objects)
 
 
@@ -78,8 +113,8 @@ def test_a_commit_of_this_job_is_found(any_farm: Farm) -> None:
 def test_a_commit_without_its_shards_is_none(make_farm: MakeFarm) -> None:
     output = filled(make_farm(), {"growth.json": lineage("job-1"), MANIFEST: manifest("job-1", OURS[0])})
     assert output.committed() is None
-    output.clear(attempts_before=True)
-    assert names(output) == set()
+    output.clear(2)
+    assert names(output) == {"growth.json"}
 
 
 @pytest.mark.parametrize("others", [manifest("job-2", OURS[0]), FOREIGN_INDEX, b"no json"])

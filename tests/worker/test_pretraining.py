@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
 from growth.errors import InvalidConfig, InvalidData
-from jobs.schema import EventKind, FitPoint, GrowthRequest, Result, Stage, Status
+from jobs.schema import EventKind, FitPoint, GrowthRequest, Result, Stage, Status, Untrained
 from storage import Uri
 from tests.tiny import corpus
 from tests.worker.checks import check_output
@@ -234,6 +234,9 @@ def test_killed_in_the_middle(make_farm: MakeFarm) -> None:
     card = (folder / "README.md").read_text()
     assert "trained first" in card
     assert '"steps": 100' in card
+    known = json.loads((folder / "training.json").read_text())["hyperparameters"]
+    assert isinstance(request.source, Untrained)
+    assert known["learning_rate"] == request.source.pretrain.learning_rate
 
 
 def test_cancelled_in_the_middle(make_farm: MakeFarm) -> None:

@@ -1,4 +1,4 @@
-"""Labelled images in folders and in parquet as the stream of a corpus."""
+"""Images in folders and in parquet, labelled where the model has a classifier, as the stream of a corpus."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -36,9 +36,9 @@ def load_images(
     preparation.pixels(stream.held_out()[0])
 
     def collate(pictures: Sequence[Picture], _: torch.Generator) -> dict[str, Tensor]:
-        pixels = np.stack([preparation.pixels(picture) for picture in pictures])
-        labels = torch.tensor([picture.label for picture in pictures])
-        return {"pixel_values": torch.from_numpy(pixels), "labels": labels}
+        pixels = torch.from_numpy(np.stack([preparation.pixels(picture) for picture in pictures]))
+        labels = [picture.label for picture in pictures if picture.label is not None]
+        return {"pixel_values": pixels, "labels": torch.tensor(labels)} if labels else {"pixel_values": pixels}
 
     return Corpus(stream, collate, batch_size=batch_size, seed=seed)
 
@@ -95,13 +95,13 @@ class ImageTable(Stream):
     def __init__(self, store: ObjectStore, data: Data, config: ModelConfig, seed: int) -> None:
         files = list_files(store, Uri.parse(data.uri), (".parquet",))
         self._fingerprint = fingerprint(files)
-        if data.image_field == data.label_field:
+        if data.image_field == data.label_field and not config.headless:
             raise InvalidData(
                 f"image_field and label_field both name {data.image_field!r}; name a column for each.",
                 field="/data/label_field",
             )
-        fields = {data.image_field: "/data/image_field", data.label_field: "/data/label_field"}
-        self._table = Table(files, fields)
+        label = {} if config.headless else {data.label_field: "/data/label_field"}
+        self._table = Table(files, {data.image_field: "/data/image_field", **label})
         self._known, self._labels = named_labels(config), config.sizes.fixed["labels"]
         self._seed = seed
         self._held = self._hold_out(data)
@@ -140,11 +140,12 @@ class ImageTable(Stream):
         return held
 
     def _picture(self, row: Row) -> Picture:
-        image, label = row.values
+        image, *labels = row.values
         content: Any = image.get("bytes") if isinstance(image, dict) else image
         if not isinstance(content, bytes):
             raise InvalidData(
                 f"{row.place} holds no image as bytes; name the column that holds encoded images.",
                 field="/data/image_field",
             )
-        return Picture(row.place, label_number(label, self._known, self._labels, row.place), partial(bytes, content))
+        numbers = [label_number(label, self._known, self._labels, row.place) for label in labels]
+        return Picture(row.place, numbers[0] if numbers else None, partial(bytes, content))

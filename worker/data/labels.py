@@ -19,11 +19,14 @@ def named_labels(config: ModelConfig) -> dict[str, int]:
     return {name: number for name, number in labels.items() if not _PLACEHOLDER.fullmatch(name)}
 
 
-def number_folders(names: Sequence[str], config: ModelConfig) -> dict[str, int]:
-    """The label of each folder: the config's where it names any of them, else its place among the sorted names.
+def number_folders(names: Sequence[str], config: ModelConfig) -> Mapping[str, int | None]:
+    """The label of each folder: the config's where it names any of them, else its place among the sorted names; none
+    for a model without a classifier.
 
     Raises InvalidData where the config names some but not all, or there are not as many folders as labels.
     """
+    if config.headless:
+        return dict.fromkeys(names)
     known, count = named_labels(config), config.sizes.fixed["labels"]
     if any(name in known for name in names):
         return {name: label_number(name, known, count, f"The folder {name!r}") for name in names}

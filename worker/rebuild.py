@@ -1,0 +1,107 @@
+"""`grow rebuild`: records of jobs that succeeded, made again from what lies beside their outputs.
+
+For a Redis that was lost with all its data. `growth.json` has the job as it was accepted, the manifest how it went. A
+record that is there stays as it is, so that this may run beside a live service, and again.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from growth.header import INDEX_FILE
+from jobs.errors import StoreUnavailable
+from jobs.schema import Job, Status
+from jobs.store import JobStore
+from storage import InvalidUri, NotFound, ObjectInfo, ObjectStore, StorageError, Uri
+from worker.manifest import Lineage, commit_of, read_manifest, result_of
+from worker.output import LINEAGE_FILE
+from worker.settings import WorkerSettings, open_storage
+
+REFUSED = 2
+
+
+@dataclass
+class Rebuilt:
+    """Outputs below the prefixes, by what was found there."""
+
+    restored: int = 0
+    known: int = 0
+    """There was a record."""
+    foreign: int = 0
+    """A checkpoint that no job of a service has written."""
+
+
+def rebuild(
+    prefixes: Annotated[list[str], typer.Argument(help="Where outputs lie, at any depth: `s3://bucket/prefix`.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+) -> None:
+    """Put jobs that succeeded on record again, from their outputs. Exit codes: 0 done, 2 refused."""
+    settings = WorkerSettings()
+    try:
+        with closing(JobStore(settings)) as store:
+            found = rebuild_records([Uri.parse(prefix) for prefix in prefixes], open_storage(settings), store)
+    except (InvalidUri, StorageError, StoreUnavailable) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(REFUSED) from None
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+    else:
+        typer.echo(
+            f"{found.restored} jobs are on record again; {found.known} were; {found.foreign} checkpoints are no job's."
+        )
+
+
+def rebuild_records(prefixes: list[Uri], storage: ObjectStore, store: JobStore) -> Rebuilt:
+    """Looks at every checkpoint below `prefixes`. Raises StorageError, StoreUnavailable."""
+    found = Rebuilt()
+    for index in _indexes(prefixes, storage):
+        job = job_of(index, storage)
+        if job is None:
+            found.foreign += 1
+        elif store.restore(job):
+            found.restored += 1
+        else:
+            found.known += 1
+    return found
+
+
+def job_of(index: ObjectInfo, storage: ObjectStore) -> Job | None:
+    """The job whose commit this is; None where it is another program's, or was made without a service."""
+    output = index.uri.parent
+    manifest = read_manifest(storage, output)
+    commit = commit_of(manifest) if manifest is not None else None
+    lineage = _lineage(output, storage)
+    if manifest is None or commit is None or lineage is None or lineage.job_id != commit.job_id:
+        return None
+    if lineage.created_at is None:
+        return None
+    return Job(
+        id=commit.job_id,
+        status=Status.SUCCEEDED,
+        progress=1.0,
+        attempt=commit.attempt,
+        owner=lineage.owner,
+        request=lineage.request,
+        plan=lineage.plan,
+        result=result_of(output, manifest),
+        created_at=lineage.created_at,
+        started_at=commit.started_at,
+        finished_at=index.modified_at,
+    )
+
+
+def _indexes(prefixes: list[Uri], storage: ObjectStore) -> Iterator[ObjectInfo]:
+    for prefix in prefixes:
+        yield from (info for info in storage.list(prefix) if info.uri.name == INDEX_FILE)
+
+
+def _lineage(output: Uri, storage: ObjectStore) -> Lineage | None:
+    try:
+        return Lineage.model_validate_json(storage.read(output.join(LINEAGE_FILE)))
+    except (NotFound, ValidationError):
+        return None
