@@ -10,8 +10,8 @@ SEED ?= 1
 JOBS ?= 200
 STORE ?= moto
 
-.PHONY: setup check test test-exhaustive chaos screenshots demo up openapi docs bench bench-fit bench-overhead \
-	bench-savings bench-mutransfer clean
+.PHONY: setup check test test-exhaustive images mlflow locks chaos screenshots demo up openapi docs bench bench-api \
+	bench-fit bench-overhead bench-savings bench-mutransfer clean
 
 setup: $(READY)
 
@@ -26,16 +26,29 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The installation steps of the images, in clean environments. The worker needs torch for CPUs alone: set
+# PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to where its wheel is.
+images: $(READY)
+	$(BIN)/python -m pytest -m images tests/deploy
+
+# Against a real MLflow server, in an environment of its own because it pins packages of ours to older ones.
+mlflow: $(READY)
+	test -x $(VENV)-mlflow/bin/mlflow || ($(PYTHON) -m venv $(VENV)-mlflow && $(VENV)-mlflow/bin/python -m pip install --quiet mlflow)
+	MLFLOW=$(CURDIR)/$(VENV)-mlflow/bin/mlflow $(BIN)/python -m pytest -m mlflow tests/worker/test_tracking.py
+
+locks: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" docker/locks/make.sh
+
 # The dashboard's tests need Chromium. Root gets it from the distribution here; for others they are skipped without it.
 $(BROWSER): $(READY)
 	$(BIN)/python -m tests.dashboard.chromium
 	touch $@
 
 test: $(BROWSER)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not exhaustive"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not exhaustive and not images and not mlflow"
 
 test-exhaustive: $(BROWSER)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not images and not mlflow"
 
 screenshots: $(BROWSER)
 	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/dashboard
@@ -65,6 +78,9 @@ bench-overhead: $(READY)
 bench-fit: $(READY)
 	$(BIN)/python -m benchmarks.fit_cost --json > benchmarks/results/fit_cost.json
 	$(BIN)/python -m benchmarks.fit_cost.plot benchmarks/results/fit_cost.json benchmarks/results/fit_cost.svg
+
+bench-api: $(READY)
+	$(BIN)/python -m benchmarks.api --json > benchmarks/results/api.json
 
 # Hours on two cores; results of runs are kept in .savings, so that it goes on where it was interrupted.
 bench-savings: $(READY)

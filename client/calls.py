@@ -46,12 +46,15 @@ class JobFilter:
     created_from: datetime | None = None
     created_before: datetime | None = None
     kind: JobKind | None = None
+    owner: str | None = None
+    """Another owner, for keys with the scope `admin`."""
 
     def params(self) -> dict[str, str]:
         """As the query of `GET /jobs`."""
         given = {
             "status": self.status,
             "kind": self.kind,
+            "owner": self.owner,
             "method": self.method,
             "label": None if self.label is None else "=".join(self.label),
             "created_from": None if self.created_from is None else self.created_from.isoformat(),

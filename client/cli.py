@@ -210,11 +210,12 @@ def list_jobs(
     status: Annotated[Status | None, typer.Option(help="Only jobs of this status.")] = None,
     method: Annotated[str | None, typer.Option(help="Only jobs of this method.")] = None,
     label: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="Only jobs with this label.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Jobs of another owner, with a key that may.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
 ) -> None:
     """List jobs, newest first."""
     with _told_errors(service.as_json), service.client() as client:
-        found = client.jobs(JobFilter(status, method, _label(label)), page_size=min(limit, 200))
+        found = client.jobs(JobFilter(status, method, _label(label), owner=owner), page_size=min(limit, 200))
         _print_all(list(islice(found, limit)), service, show.jobs)
 
 

@@ -19,6 +19,7 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | outputs                      | zset   | "<output>/ <id>" of every live job, in byte order; released at its end |
 | pace                         | string | seconds that a job runs: a mean in which the latest weighs most        |
 | ended                        | zset   | succeeded, failed, cancelled; score: since when; without trials        |
+| counters                     | hash   | how often what happened, for ever (`counters.py`)                      |
 | jobs:all                     | zset   | listing indexes: ids sort by creation, so every score is 0             |
 | jobs:<sha256>                | zset   | those of an owner, of one kind, one method or any, one label or any    |
 | <a listing index>:<status>   | zset   | its jobs of one status                                                 |
@@ -56,6 +57,7 @@ class Keys:
         self.looked = self._key("looked")
         self.outputs = self._key("outputs")
         self.ended = self._key("ended")
+        self.counters = self._key("counters")
         self.pace = self._key("pace")
         self.all = self._key("jobs", "all")
         self.webhooks = self._key("webhooks")
@@ -112,7 +114,8 @@ class Keys:
     def of_job(self, job_id: str) -> list[str]:
         """What `lua/job.lua` unpacks, in its order."""
         sets = [self.outbox, self.published, self.waiting, self.leases, self.outputs, self.ended]
-        return [self.job(job_id), self.events(job_id), self.changes, *sets, self.pace, self.webhooks]
+        own = [self.job(job_id), self.events(job_id), self.changes]
+        return [*own, *sets, self.pace, self.webhooks, self.counters]
 
     def _key(self, *parts: str) -> str:
         return ":".join((self.namespace, *parts))

@@ -6,6 +6,7 @@ publish is claimed once.
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,6 +20,11 @@ from jobs.store import JobStore
 INTERVAL_SECONDS = 2.0
 SILENT_SECONDS = 60.0
 """A message may be on its way from the broker to a claim for this long before it can count as lost."""
+BATCH = 50
+REST = 3.0
+"""Whoever publishes many messages rests so many times as long as that took, for the requests of the same process."""
+MOST_PUBLISHED = 1000
+"""In one pass, so that leases are looked at in between."""
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +46,19 @@ def reconcile_once(store: JobStore, celery: Celery, silent_seconds: float = SILE
     """One pass over all that is due. Raises StoreUnavailable."""
     reclaimed = sum(map(store.reclaim, store.expired_leases()))
     republished = _republish_lost(store, celery, silent_seconds)
+    return Counts(reclaimed, republished, _publish_due(store, celery), store.forget_ended())
+
+
+def _publish_due(store: JobStore, celery: Celery) -> int:
     published = 0
-    while due := store.take_due():
+    while published < MOST_PUBLISHED and (due := store.take_due(BATCH)):
+        began = time.monotonic()
         for job_id in due:
             enqueue(celery, store, job_id)
         published += len(due)
-    return Counts(reclaimed, republished, published, store.forget_ended())
+        if len(due) == BATCH:
+            time.sleep(REST * (time.monotonic() - began))
+    return published
 
 
 def _republish_lost(store: JobStore, celery: Celery, silent_seconds: float) -> int:

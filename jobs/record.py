@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from jobs.errors import InvalidCursor
+from jobs.origin import NOWHERE, Origin
 from jobs.schema import Delivery, Event, EventKind, Failure, FitPoint, GrowthRequest, Job, Plan, Result, Stage, Status
 from jobs.search_space import Name
 from jobs.tuning import AnyJob, TrialJob, TrialRequest, TrialResult, TuneJob, TunePlan, TuneRequest, TuneResult
@@ -66,9 +67,10 @@ def new_fields(
     owner: str,
     created_microseconds: int,
     indexes: Sequence[str],
+    origin: Origin = NOWHERE,
 ) -> list[str]:
     """Names and values in turn, of a record that nothing has happened to yet; `indexes` are for `lua/job.lua`."""
-    told = {"plan": plan.model_dump_json(), "priority": request.priority, "bytes": "0"}
+    told = {"plan": plan.model_dump_json(), "priority": request.priority, "bytes": "0", **origin.fields()}
     if isinstance(request, TuneRequest):
         # How often it was stepped, what it has not seen yet, and its trials that have not ended.
         return _new("tune", request, owner, created_microseconds, indexes, **told, step="0", news="0", live="0")
@@ -81,7 +83,12 @@ def new_trial_fields(
     request: TrialRequest, search: TuneJob, number: int, point: Mapping[Name, float], created_microseconds: int
 ) -> list[str]:
     """The same of a trial, which no index lists."""
-    told = {"search": search.id, "number": str(number), "point": json.dumps(point)}
+    told = {
+        "search": search.id,
+        "number": str(number),
+        "point": json.dumps(point),
+        **Origin(search.request_id).fields(),
+    }
     return _new("trial", request, search.owner, created_microseconds, (), **told, priority=search.request.priority)
 
 
@@ -106,7 +113,7 @@ def _new(
 def restored_fields(job: Job, indexes: Sequence[str]) -> list[str]:
     """The same of a job that has succeeded, less its status and its end."""
     assert job.result is not None
-    made = new_fields(job.request, job.plan, job.owner, microseconds(job.created_at), indexes)
+    made = new_fields(job.request, job.plan, job.owner, microseconds(job.created_at), indexes, Origin(job.request_id))
     fields = {
         "output": folder(job.request.output),
         "attempt": str(job.attempt),
@@ -155,6 +162,7 @@ def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> AnyJob:
         "attempt": int(fields["attempt"]),
         "cancel_requested": "cancel_requested" in fields,
         "owner": fields["owner"],
+        "request_id": fields.get("request_id"),
         "error": Failure.model_validate_json(fields["error"]) if "error" in fields else None,
         "created_at": moment(fields["created_at"]),
         "started_at": moment(fields["started_at"]) if "started_at" in fields else None,

@@ -7,7 +7,7 @@ that it is taken.
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast, overload
@@ -16,6 +16,7 @@ import redis
 from pydantic import BaseModel, JsonValue
 
 from jobs import record
+from jobs.clock import Clock
 from jobs.errors import (
     IdempotencyConflict,
     JobNotFound,
@@ -27,6 +28,7 @@ from jobs.errors import (
 )
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
+from jobs.origin import NOWHERE, Origin
 from jobs.quotas import NO_QUOTA, Quota
 from jobs.redaction import Redactor
 from jobs.schema import (
@@ -70,6 +72,8 @@ class Claim:
     """Whether no attempt that counts is left after this one."""
     granted: int | None
     """The attempt that was granted the commit before, if any (`grant_commit`)."""
+    traceparent: str | None
+    """Of the request that submitted the job, where that was traced."""
 
 
 class JobStore:
@@ -81,6 +85,7 @@ class JobStore:
         self._redact = Redactor(settings.secrets())
         self._client = connect(settings.redis_url)
         self._scripts = Scripts(self._client)
+        self._clock = Clock(self.now)
 
     def close(self) -> None:
         self._client.close()
@@ -94,6 +99,7 @@ class JobStore:
         plan: Plan,
         owner: str,
         idempotency_key: str | None = None,
+        origin: Origin = NOWHERE,
         *,
         retry_of: str | None = None,
         quota: Quota = NO_QUOTA,
@@ -106,6 +112,7 @@ class JobStore:
         plan: TunePlan,
         owner: str,
         idempotency_key: str | None = None,
+        origin: Origin = NOWHERE,
         *,
         retry_of: str | None = None,
         quota: Quota = NO_QUOTA,
@@ -117,6 +124,7 @@ class JobStore:
         plan: Plan | TunePlan,
         owner: str,
         idempotency_key: str | None = None,
+        origin: Origin = NOWHERE,
         *,
         retry_of: str | None = None,
         quota: Quota = NO_QUOTA,
@@ -126,7 +134,7 @@ class JobStore:
         `retry_of` names a job that ended without a result, and is its own key, for good. Raises IdempotencyConflict,
         QuotaExceeded, OutputReserved, NotRetryable, JobNotFound.
         """
-        created = self.now()
+        created = self._clock.now()
         job_id = record.new_id(created)
         # Without a key the job's own id is the key, so that a repeated sending finds what the first one made.
         key = idempotency_key or job_id
@@ -142,7 +150,7 @@ class JobStore:
             retry_of or "",
             *quota.arguments(),
             record.folder(output) if output else "",
-            *record.new_fields(request, plan, owner, created, indexes),
+            *record.new_fields(request, plan, owner, created, indexes, origin),
             *("usage", usage := self.keys.usage(owner)),
             *quota.fields(),
             more_keys=[self.keys.idempotency(owner, key), usage, *former],
@@ -249,9 +257,11 @@ class JobStore:
         if outcome != "ok":
             raise NotClaimable(job_id, outcome)
         record_reply, lease_until, last, granted = rest
-        job = _job(record_reply)
+        job, traceparent = _job(record_reply), _fields(record_reply).get("traceparent")
         assert not isinstance(job, TuneJob), "a search is stepped, not claimed"
-        return Claim(job, job.attempt, record.moment(lease_until), bool(last), int(granted) if granted else None)
+        return Claim(
+            job, job.attempt, record.moment(lease_until), bool(last), int(granted) if granted else None, traceparent
+        )
 
     def renew(self, job_id: str, attempt: int) -> bool:
         """Another whole lease from now on; whether the job was asked to stop. Raises LeaseLost."""
@@ -277,6 +287,10 @@ class JobStore:
     def update(self, job_id: str, attempt: int, *, stage: Stage | None = None, progress: float | None = None) -> None:
         """Where the work stands; a new stage begins at progress 0. Raises LeaseLost."""
         self._fenced("update", job_id, attempt, stage or "", "" if progress is None else float(progress))
+
+    def use(self, job_id: str, attempt: int, used: Mapping[str, int]) -> None:
+        """What the attempt has used so far; `counters.py` has the names. Raises LeaseLost."""
+        self._fenced("use", job_id, attempt, *(text for pair in used.items() for text in pair))
 
     def append_event(
         self,
@@ -438,8 +452,13 @@ class JobStore:
 
 def _job(reply: list[Any]) -> AnyJob:
     """From what `record()` in `lua/job.lua` returns."""
-    job_id, flat, *queue = reply
-    return record.to_job(job_id, dict(zip(flat[::2], flat[1::2], strict=True)), record.Queue.of_replies(*queue))
+    job_id, _, *queue = reply
+    return record.to_job(job_id, _fields(reply), record.Queue.of_replies(*queue))
+
+
+def _fields(reply: list[Any]) -> dict[str, str]:
+    flat = reply[1]
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _json(model: BaseModel) -> str:

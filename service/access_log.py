@@ -1,6 +1,5 @@
-"""One line for each request, with an id that its answer carries too; never a header, a query or a body."""
+"""One line for each request, with an id that its answer carries too, and its count; never a header, query or body."""
 
-import re
 import time
 import uuid
 from typing import Any
@@ -9,7 +8,9 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+from jobs.origin import REQUEST_ID
+from service.metrics import RequestMetrics
+from telemetry.traces import OFF, Traces
 
 log = structlog.get_logger(__name__)
 
@@ -17,8 +18,10 @@ log = structlog.get_logger(__name__)
 class AccessLog:
     """ASGI middleware; a client's own `X-Request-ID` is kept where it is a plain word."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics, traces: Traces = OFF) -> None:
         self._app = app
+        self._metrics = metrics
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -35,16 +38,37 @@ class AccessLog:
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        parent, method = Headers(scope=scope).get("traceparent"), scope["method"]
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            self._traces.span(method, {"request_id": request_id}, parent=parent, kind="server") as span,
+        ):
+            scope["state"]["traceparent"] = span.traceparent
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
-                log.info("request", status=status, seconds=round(time.monotonic() - started, 4), **_about(scope))
+                seconds = time.monotonic() - started
+                span.rename(f"{method} {_route(scope)}")
+                span.note(_http(method, scope, status))
+                if status >= 500:
+                    span.fail(str(status))
+                self._metrics.count(scope["method"], _route(scope), status, seconds)
+                log.info("request", status=status, seconds=round(seconds, 4), **_about(scope))
 
 
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _http(method: str, scope: Scope, status: int) -> dict[str, str | int]:
+    """As OpenTelemetry names it."""
+    return {"http.request.method": method, "http.route": _route(scope), "http.response.status_code": status}
+
+
+def _route(scope: Scope) -> str:
+    """The template of the path, because paths are as many as jobs."""
+    return getattr(scope.get("route"), "path", "none")
 
 
 def _about(scope: Scope) -> dict[str, Any]:

@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager, closing
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from jobs.counters import Counters
 from jobs.queue import make_celery
 from jobs.reconcile import Reconciler
 from jobs.redaction import Redactor
-from jobs.schema import Problem
 from jobs.store import JobStore
 from jobs.watch import Watcher
 from jobs.webhooks import Webhooks
@@ -21,13 +20,18 @@ from service.access_log import AccessLog
 from service.auth import Callers
 from service.body_limit import BodyLimit
 from service.courier import Courier
+from service.description import describe
 from service.event_stream import HEARTBEAT_SECONDS
 from service.key_store import KeyStore
 from service.keyring import Keyring
+from service.metrics import JobMetrics, RequestMetrics, process_registry
 from service.parts import Parts
-from service.routes import catalogue, dashboard, grow, health, jobs, tune, webhooks
+from service.plans import Plans
+from service.publisher import Publisher
+from service.routes import catalogue, dashboard, grow, health, jobs, metrics, tune, webhooks
 from service.settings import ServiceSettings
 from storage import S3Settings, Storage, StorageSettings
+from telemetry.traces import OFF, Traces
 
 VERSION = "0.1.0"
 DESCRIPTION = """Grow a small pretrained transformer checkpoint into a larger one.
@@ -38,16 +42,19 @@ goes. The grown checkpoint is written to storage in Hugging Face layout."""
 
 class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        if self.openapi_schema is None:
-            schema = get_openapi(
-                title=self.title, version=self.version, description=self.description, routes=self.routes
-            )
-            schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
-            self.openapi_schema = schema
-        return self.openapi_schema
+        described: dict[bool, dict[str, Any]] = self.state.described
+        keyed = self.state.callers.need_keys()
+        if keyed not in described:
+            described[keyed] = describe(self, keyed=keyed)
+        return described[keyed]
 
 
-def create_app(settings: ServiceSettings | None = None, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> FastAPI:
+def create_app(
+    settings: ServiceSettings | None = None,
+    traces: Traces = OFF,
+    *,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+) -> FastAPI:
     """The service, from settings or else the environment. Raises ValueError where the API keys can't be used."""
     settings = settings or ServiceSettings()
     keyring = Keyring(settings, KeyStore(settings.redis_url))
@@ -61,12 +68,14 @@ def create_app(settings: ServiceSettings | None = None, *, heartbeat_seconds: fl
         docs_url=None,
         redoc_url=None,
     )
+    app.state.described = {}
     app.state.redact = Redactor(settings.secrets())
     app.state.callers = Callers(settings, keyring)
     app.add_middleware(BodyLimit)
-    app.add_middleware(AccessLog)
+    app.state.registry = process_registry()
+    app.add_middleware(AccessLog, metrics=RequestMetrics(app.state.registry), traces=traces)
     problems.install(app)
-    for routes in (grow, tune, jobs, webhooks, catalogue, health):
+    for routes in (grow, tune, jobs, webhooks, catalogue, health, metrics):
         app.include_router(routes.router)
     dashboard.install(app)
     return app
@@ -82,9 +91,19 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
         celery = make_celery(settings)
         storage = Storage(StorageSettings(S3Settings(**settings.s3_access())))
         outbox = Webhooks(settings.redis_url)
-        with closing(keyring), closing(outbox), closing(JobStore(settings)) as store:
+        with (
+            closing(keyring),
+            closing(outbox),
+            closing(JobStore(settings)) as store,
+            closing(Counters(store.keys, settings.redis_url)) as counters,
+        ):
+            app.state.registry.register(JobMetrics(counters))
             async with Watcher(store, settings.redis_url) as watcher:
-                app.state.parts = Parts(settings, store, storage, celery, watcher, outbox, heartbeat_seconds)
+                publisher = Publisher(store, celery)
+                app.state.parts = Parts(
+                    settings, store, storage, Plans(), publisher, watcher, outbox, heartbeat_seconds
+                )
+                publisher.start()
                 courier = asyncio.create_task(Courier(store, outbox, settings.webhook_hosts).run())
                 reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
@@ -93,6 +112,7 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
                 finally:
                     courier.cancel()
                     await asyncio.wait([courier])
+                    publisher.stop()
                     reconciler.stop()
                     celery.close()
 

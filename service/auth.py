@@ -5,6 +5,7 @@ Every protected route checks before a byte of the body is parsed.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv6Address, ip_address
@@ -15,6 +16,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.responses import Response
 
+from jobs.errors import StoreUnavailable
 from jobs.quotas import NO_QUOTA, Quota
 from service.api_keys import KINDS, LOOPBACK_OWNER, ApiKey, Kind, Scope, hash_of
 from service.errors import NotLoopback, ScopeRequired, Unauthorized
@@ -72,6 +74,13 @@ class Callers:
                 hint="Make one with `grow keys create`, and send it as `Authorization: Bearer <key>`.",
             )
         return self._loopback
+
+    def need_keys(self) -> bool:
+        """Whether a client has to send a key or a token; yes, where the store that knows does not answer."""
+        with suppress(StoreUnavailable):
+            known = self._keyring.known_in_use()
+            return self._tokens is not None or (self._keyring.in_use() if known is None else known)
+        return True
 
     async def _keys_in_use(self) -> bool:
         known = self._keyring.known_in_use()
@@ -146,7 +155,7 @@ _BEARER = HTTPBearer(
 )
 
 
-def _current(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]) -> Caller:
+async def _current(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]) -> Caller:
     caller: Caller = request.state.caller
     return caller
 

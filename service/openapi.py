@@ -1,4 +1,4 @@
-"""`python -m service.openapi PATH` writes the API's description: the same bytes for the same app."""
+"""`python -m service.openapi PATH` writes the description of a service with keys: the same bytes for the same app."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 import yaml
 
 from service.app import create_app
+from service.description import describe
 from service.settings import ServiceSettings
 
 
 def as_yaml() -> str:
     """The OpenAPI document, its keys in the order of the code."""
-    document = create_app(ServiceSettings()).openapi()
+    document = describe(create_app(ServiceSettings()), keyed=True)
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 

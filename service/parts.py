@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from celery import Celery
 from fastapi import Depends, Request
 
 from jobs.store import JobStore
 from jobs.watch import Watcher
 from jobs.webhooks import Webhooks
+from service.plans import Plans
+from service.publisher import Publisher
 from service.settings import ServiceSettings
 from storage import Storage
 
@@ -18,13 +19,15 @@ class Parts:
     settings: ServiceSettings
     store: JobStore
     storage: Storage
-    celery: Celery
+    plans: Plans
+    publisher: Publisher
     watcher: Watcher
     webhooks: Webhooks
     heartbeat_seconds: float
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Parts:
+    # `async`, because FastAPI gives a plain function a thread of its own.
     parts: Parts = request.app.state.parts
     return parts
 

@@ -7,16 +7,17 @@ from contextlib import suppress
 
 import structlog
 
-from growth.errors import InvalidOperator, InvalidOptimizerState
+from growth.errors import GrowthError, InvalidOperator, InvalidOptimizerState
 from growth.header import TensorInfo
 from growth.inputs import refuse_corpus
 from growth.operators import parse_method
 from growth.operators.method import Method
 from growth.optimizer_layout import FILE_ENDING, plan_both, read_state
-from growth.plan import make_plan
+from growth.plan import GrowthPlan, make_plan
 from growth.source import SourceCheckpoint, read_source
 from growth.untrained import TOKENIZER_FIELD, check_corpus, check_no_state, trained_first, untrained_source
 from jobs.errors import JobNotFound, NotRetryable
+from jobs.origin import NOWHERE, Origin
 from jobs.schema import GrowthRequest, Job, Plan, Status, Untrained
 from service import webhook_address
 from service.auth import Caller
@@ -24,18 +25,20 @@ from service.errors import (
     DataRequired,
     OutputExists,
     OutputOverlaps,
+    ServiceError,
     SourceNotFound,
 )
 from service.parts import Parts
 from service.places import Given, Place, anything_at, blaming, check_allowed, check_data_exists, places_of
-from service.publishing import publish
-from storage import NotFound, Storage
+from storage import NotFound, ObjectInfo, Storage
 from storage.folder import Folder, file_or_folder
 
 log = structlog.get_logger(__name__)
 
 
-def submit(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key: str | None) -> tuple[Job, bool]:
+def submit(
+    parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key: str | None, origin: Origin = NOWHERE
+) -> tuple[Job, bool]:
     """The job that this request makes; or, and True, the one that the same key made before.
 
     Raises whatever `service.problems` lists; when it returns, the job is on record and will be run.
@@ -43,20 +46,23 @@ def submit(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key
     places = _places(request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
     _check_webhook(request, parts)
-    if idempotency_key is not None:
-        known = parts.store.made_by(request, caller.name, idempotency_key)
-        if known is not None:
-            assert isinstance(known, Job), "the key's fingerprint is that of a growth"
-            return known, True
-    plan = _plan(places, parts.storage, request)
-    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, quota=caller.quota)
+    try:
+        plan = _plan(places, parts, request)
+    except (GrowthError, ServiceError):
+        # A replay is answered though its source is gone by now, or its output there.
+        known = None if idempotency_key is None else parts.store.made_by(request, caller.name, idempotency_key)
+        if known is None:
+            raise
+        assert isinstance(known, Job), "the key's fingerprint is that of a growth"
+        return known, True
+    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, origin, quota=caller.quota)
     if not replayed:
         log.info("job submitted", job_id=job.id, owner=caller.name, method=request.method.name)
-        publish(parts, job.id)
+        parts.publisher.publish(job.id)
     return job, replayed
 
 
-def retry(parts: Parts, caller: Caller, ended: Job) -> tuple[Job, bool]:
+def retry(parts: Parts, caller: Caller, ended: Job, origin: Origin = NOWHERE) -> tuple[Job, bool]:
     """A new job for the request of one that ended without a result; or, and True, the one that was made before.
 
     Raises what `submit` raises, and NotRetryable.
@@ -71,11 +77,13 @@ def retry(parts: Parts, caller: Caller, ended: Job) -> tuple[Job, bool]:
     places = _places(ended.request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
     _check_webhook(ended.request, parts)
-    plan = _plan(places, parts.storage, ended.request)
-    job, replayed = parts.store.create(ended.request, plan, ended.owner, retry_of=ended.id, quota=caller.quota)
+    plan = _plan(places, parts, ended.request)
+    job, replayed = parts.store.create(
+        ended.request, plan, ended.owner, origin=origin, retry_of=ended.id, quota=caller.quota
+    )
     if not replayed:
         log.info("job submitted again", job_id=job.id, owner=job.owner, retry_of=ended.id)
-        publish(parts, job.id)
+        parts.publisher.publish(job.id)
     return job, replayed
 
 
@@ -84,13 +92,31 @@ def plan_request(parts: Parts, caller: Caller, request: GrowthRequest) -> Plan:
     places = _places(request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
     _check_webhook(request, parts)
-    return _plan(places, parts.storage, request)
+    return _plan(places, parts, request)
 
 
-def _plan(places: dict[str, Place], storage: Storage, request: GrowthRequest) -> Plan:
-    method = parse_method({"name": request.method.name, **request.method.options})
+def _plan(places: dict[str, Place], parts: Parts, request: GrowthRequest) -> Plan:
+    method, storage = parse_method({"name": request.method.name, **request.method.options}), parts.storage
     _check_data_given(method, request)
-    source = _source(places, storage, request)
+    source, files = _source_files(places, storage)
+    state = places.get("optimizer")
+    if state is None:
+        plan = parts.plans.planned(request, files, lambda: _summary(_grown(source, places, request, method)))
+        _check_inputs_exist(places, storage)
+        _check_output_free(places, storage)
+        return plan
+    grown = _grown(source, places, request, method)
+    _check_inputs_exist(places, storage)
+    _check_output_free(places, storage)
+    return _summary(plan_both(grown, _read_state(storage, state), request.max_shard_bytes)[0])
+
+
+def _summary(grown: GrowthPlan) -> Plan:
+    return Plan.model_validate(grown.summary())
+
+
+def _grown(folder: Folder | None, places: dict[str, Place], request: GrowthRequest, method: Method) -> GrowthPlan:
+    source = _source(folder, places, request)
     grown = make_plan(
         source.config,
         source.tensors,
@@ -106,11 +132,7 @@ def _plan(places: dict[str, Place], storage: Storage, request: GrowthRequest) ->
     if isinstance(request.source, Untrained) and request.data is not None:
         asked, length = request.source.pretrain, request.data.sequence_length
         grown = trained_first(grown, steps=asked.steps, batch_size=asked.batch_size, length=length)
-    _check_inputs_exist(places, storage)
-    _check_output_free(places, storage)
-    if (state := places.get("optimizer")) is not None:
-        grown, _ = plan_both(grown, _read_state(storage, state), request.max_shard_bytes)
-    return Plan.model_validate(grown.summary())
+    return grown
 
 
 def _places(request: GrowthRequest, storage: Storage) -> dict[str, Place]:
@@ -144,10 +166,23 @@ def _check_data_given(method: Method, request: GrowthRequest) -> None:
         )
 
 
-def _source(places: dict[str, Place], storage: Storage, request: GrowthRequest) -> SourceCheckpoint:
+def _source_files(places: dict[str, Place], storage: Storage) -> tuple[Folder | None, list[ObjectInfo]]:
+    """The source's folder and its files; neither where the job trains its source."""
+    if (place := places.get("source")) is None:
+        return None, []
+    folder = Folder(storage, place.uri)
+    with blaming(place.field):
+        files = folder.files()
+        if not files and not anything_at(storage, place.uri):
+            raise SourceNotFound(f"There is nothing at {place.uri}; give the folder of a checkpoint.")
+    return folder, files
+
+
+def _source(folder: Folder | None, places: dict[str, Place], request: GrowthRequest) -> SourceCheckpoint:
     """The source as it is, or as it will be once the job has trained it."""
     if not isinstance(request.source, Untrained):
-        return _read_source(storage, places["source"])
+        assert folder is not None
+        return _read_source(folder)
     source = untrained_source(request.source.config)
     data_format = None if request.data is None else request.data.format
     check_corpus(source.config, data_format, tokenizer="tokenizer" in places)
@@ -155,12 +190,10 @@ def _source(places: dict[str, Place], storage: Storage, request: GrowthRequest) 
     return source
 
 
-def _read_source(storage: Storage, place: Place) -> SourceCheckpoint:
-    with blaming(place.field):
+def _read_source(folder: Folder) -> SourceCheckpoint:
+    with blaming("/source"):
         try:
-            if not anything_at(storage, place.uri):
-                raise SourceNotFound(f"There is nothing at {place.uri}; give the folder of a checkpoint.")
-            return read_source(Folder(storage, place.uri))
+            return read_source(folder)
         except NotFound as error:
             raise SourceNotFound(str(error)) from error
 

@@ -15,6 +15,7 @@ from growth.proxy import check_proxy, derive_proxy
 from growth.source import SourceCheckpoint
 from growth.untrained import check_corpus, untrained_source
 from jobs.errors import JobNotFound, NotRetryable
+from jobs.origin import NOWHERE, Origin
 from jobs.schema import ModelSize, Status
 from jobs.search_space import grid_size
 from jobs.trials import flops
@@ -23,14 +24,13 @@ from service.auth import Caller
 from service.errors import InvalidSearchSpace, SourceNotFound
 from service.parts import Parts
 from service.places import Given, Place, blaming, check_allowed, check_data_exists, places_of
-from service.publishing import publish
 from storage import NotFound, Storage
 
 log = structlog.get_logger(__name__)
 
 
 def submit_search(
-    parts: Parts, caller: Caller, request: TuneRequest, idempotency_key: str | None
+    parts: Parts, caller: Caller, request: TuneRequest, idempotency_key: str | None, origin: Origin = NOWHERE
 ) -> tuple[TuneJob, bool]:
     """The search that this request makes; or, and True, the one that the same key made before.
 
@@ -44,14 +44,14 @@ def submit_search(
             assert isinstance(known, TuneJob), "the key's fingerprint is that of a search"
             return known, True
     plan = _plan(places, parts.storage, request)
-    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, quota=caller.quota)
+    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, origin, quota=caller.quota)
     if not replayed:
         log.info("search submitted", job_id=job.id, owner=caller.name, trials=plan.trials)
-        publish(parts, job.id)
+        parts.publisher.publish(job.id)
     return job, replayed
 
 
-def retry_search(parts: Parts, caller: Caller, ended: TuneJob) -> tuple[TuneJob, bool]:
+def retry_search(parts: Parts, caller: Caller, ended: TuneJob, origin: Origin = NOWHERE) -> tuple[TuneJob, bool]:
     """A new search for the request of one that failed or was cancelled; or, and True, the one that was made before.
 
     Raises what `submit_search` raises, and NotRetryable.
@@ -66,10 +66,12 @@ def retry_search(parts: Parts, caller: Caller, ended: TuneJob) -> tuple[TuneJob,
     places = _places(ended.request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
     plan = _plan(places, parts.storage, ended.request)
-    job, replayed = parts.store.create(ended.request, plan, ended.owner, retry_of=ended.id, quota=caller.quota)
+    job, replayed = parts.store.create(
+        ended.request, plan, ended.owner, origin=origin, retry_of=ended.id, quota=caller.quota
+    )
     if not replayed:
         log.info("search submitted again", job_id=job.id, owner=job.owner, retry_of=ended.id)
-        publish(parts, job.id)
+        parts.publisher.publish(job.id)
     return job, replayed
 
 

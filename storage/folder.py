@@ -16,9 +16,13 @@ class Folder:
     def uri(self) -> Uri:
         return self._uri
 
+    def files(self) -> list[ObjectInfo]:
+        """The files directly in the folder, sorted, each as it was seen first; none where there is no such folder."""
+        return [self._seen.setdefault(info.uri.name, info) for info in self._store.list(self._uri, deep=False)]
+
     def names(self) -> list[str]:
         """Names of the files directly in the folder, sorted; empty where there is no such folder."""
-        return [info.uri.name for info in self._store.list(self._uri, deep=False)]
+        return [info.uri.name for info in self.files()]
 
     def size(self, name: str) -> int:
         """Bytes in a file. Raises `NotFound`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from storage.local import LocalStore
 from storage.settings import StorageSettings
 from storage.store import ObjectInfo, ObjectStore, ObjectWriter, any_name
+from storage.traffic import CountedWriter, Traffic
 from storage.uri import Uri
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Storage:
         self._local = LocalStore()
         self._s3: S3Store | None = None
         self._building = Lock()
+        self.traffic = Traffic()
 
     def canonical(self, uri: Uri) -> Uri:
         """Where the bytes of `uri` really lie: for files, with symbolic links resolved. Compare these with prefixes."""
@@ -36,16 +38,22 @@ class Storage:
         return self._of(prefix).list(prefix, deep=deep)
 
     def read(self, uri: Uri, start: int = 0, length: int | None = None, *, etag: str | None = None) -> bytes:
-        return self._of(uri).read(uri, start, length, etag=etag)
+        data = self._of(uri).read(uri, start, length, etag=etag)
+        self.traffic.read(len(data))
+        return data
 
     def read_into(self, uri: Uri, buffer: memoryview, start: int = 0, *, etag: str | None = None) -> int:
-        return self._of(uri).read_into(uri, buffer, start, etag=etag)
+        count = self._of(uri).read_into(uri, buffer, start, etag=etag)
+        self.traffic.read(count)
+        return count
 
     def put(self, uri: Uri, data: bytes, *, if_absent: bool = False) -> ObjectInfo:
-        return self._of(uri).put(uri, data, if_absent=if_absent)
+        info = self._of(uri).put(uri, data, if_absent=if_absent)
+        self.traffic.written(len(data))
+        return info
 
     def open_write(self, uri: Uri, size: int) -> ObjectWriter:
-        return self._of(uri).open_write(uri, size)
+        return CountedWriter(self._of(uri).open_write(uri, size), self.traffic)
 
     def delete(self, uri: Uri) -> None:
         self._of(uri).delete(uri)

@@ -3,6 +3,9 @@
 from celery import Celery
 
 from jobs.queue import make_celery
+from telemetry import traces
+from worker import tracking
+from worker.idle import install
 from worker.settings import WorkerSettings
 
 
@@ -20,7 +23,10 @@ def make_worker(settings: WorkerSettings) -> Celery:
         worker_redirect_stdouts=False,
         worker_hijack_root_logger=False,
     )
+    install(celery)
     return celery
 
 
+traces.check_installed()
+tracking.check_installed()
 app = make_worker(WorkerSettings())

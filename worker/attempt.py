@@ -25,6 +25,7 @@ from enum import Enum
 from typing import TypeVar
 
 import structlog
+from pydantic import JsonValue
 
 from jobs.errors import JobNotFound, LeaseLost, NotClaimable, StoreUnavailable
 from jobs.schema import EventKind, Failure, FitPoint, Job, Result
@@ -32,6 +33,8 @@ from jobs.searches import Searches
 from jobs.store import Claim, JobStore
 from jobs.tuning import TrialJob, TrialResult
 from storage import Storage, StorageError, Uri
+from telemetry.logs import working_on
+from telemetry.traces import OFF, About, Traces
 from worker.conditions import Conditions
 from worker.lease import Lease
 from worker.messages import (
@@ -44,6 +47,7 @@ from worker.messages import (
     Progressed,
     Succeeded,
     TrialWork,
+    Used,
     Work,
 )
 from worker.output import Output
@@ -52,6 +56,7 @@ from worker.pruning import Pruning
 from worker.remains import remove_remains
 from worker.settings import WorkerSettings
 from worker.spare import Spare
+from worker.tracking import Tracking
 
 POLL_SECONDS = 0.1
 RECONNECT_SECONDS = 1.0
@@ -83,19 +88,26 @@ class Site:
     """Set once, when the worker is told to leave."""
     spare: Spare
     conditions: Conditions
+    traces: Traces = OFF
 
 
 def attempt(job_id: str, site: Site, searches: Searches) -> None:
     """Claims the job and works on it until the attempt has ended; clears up behind it where it has ended before."""
-    try:
-        claim = site.store.claim(job_id, f"{platform.node()}:{os.getpid()}")
-    except NotClaimable as refused:
-        log.info("Not claimed", job=job_id, reason=refused.reason)
-        with suppress(JobNotFound):
-            remove_remains(site.store.get(job_id), site.store, site.storage, site.settings)
-        return
-    pruning = Pruning(claim.job, site.store, searches) if isinstance(claim.job, TrialJob) else None
-    Attempt(claim, site, pruning).run()
+    with working_on(job_id=job_id):
+        try:
+            claim = site.store.claim(job_id, f"{platform.node()}:{os.getpid()}")
+        except NotClaimable as refused:
+            log.info("Not claimed", reason=refused.reason)
+            with suppress(JobNotFound):
+                remove_remains(site.store.get(job_id), site.store, site.storage, site.settings)
+            return
+        pruning = Pruning(claim.job, site.store, searches) if isinstance(claim.job, TrialJob) else None
+        with working_on(attempt=claim.attempt, request_id=claim.job.request_id):
+            Attempt(claim, site, pruning).run()
+
+
+def _name(ending: Ending) -> str:
+    return ending.value if isinstance(ending, Stop) else type(ending).__name__.lower()
 
 
 class Attempt:
@@ -113,26 +125,33 @@ class Attempt:
         self._output = Output(site.storage, Uri.parse(growth.request.output), growth.id) if growth else None
         self._lease = Lease(self._store, claim.job.id, claim.attempt, self._settings.lease_renew_seconds)
         self._conditional = True
-        self._log = log.bind(job=claim.job.id, attempt=claim.attempt)
+        self._tracking = Tracking(growth, claim.attempt, self._warn)
 
     def run(self) -> None:
         """Returns when the record tells how the attempt ended, or belongs to another one."""
-        self._log.info("The attempt begins", output=str(self._output.uri) if self._output else None)
-        with self._lease:
+        log.info("The attempt begins", output=str(self._output.uri) if self._output else None)
+        about: About = {"job_id": self._job.id, "attempt": self._number, "request_id": self._job.request_id}
+        parent = self._claim.traceparent
+        with self._site.traces.span("attempt", about, parent=parent, kind="consumer") as span, self._lease:
             try:
-                self._record(self._work())
+                ending = self._work(span.traceparent)
+                span.note({"ending": _name(ending)})
+                self._record(ending)
             except LeaseLost:
-                self._log.warning("The attempt lost its lease, and writes nothing more")
+                span.fail("lease lost")
+                log.warning("The attempt lost its lease, and writes nothing more")
             except StoreUnavailable as error:
-                self._log.error("How the attempt ended is not on record; another one will find out", reason=str(error))
+                log.error("How the attempt ended is not on record; another one will find out", reason=str(error))
+            finally:
+                self._tracking.close()
 
-    def _work(self) -> Ending:
+    def _work(self, traceparent: str | None) -> Ending:
         if isinstance(self._job, TrialJob) and self._job.pruned:
             return Stop.PRUNED
         child = self._site.spare.take()
         grace_seconds = 0.0
         try:
-            child.begin(self._told())
+            child.begin(self._told(traceparent))
             ending = self._follow(child)
             if ending is Stop.CANCELLED:
                 grace_seconds = self._settings.stop_grace_seconds
@@ -142,10 +161,16 @@ class Attempt:
         finally:
             child.stop(grace_seconds)
 
-    def _told(self) -> AnyWork:
+    def _told(self, traceparent: str | None) -> AnyWork:
         output, job = self._output, self._job
         if isinstance(job, TrialJob):
-            return TrialWork(job_id=job.id, attempt=self._number, request=job.request)
+            return TrialWork(
+                job_id=job.id,
+                attempt=self._number,
+                request=job.request,
+                request_id=job.request_id,
+                traceparent=traceparent,
+            )
         assert output is not None
         self._conditional = self._site.conditions.held(output.store, output.uri, output.probe_stem(self._number))
         return Work(
@@ -158,6 +183,8 @@ class Attempt:
             started_at=job.started_at,
             conditional=self._conditional,
             granted=self._claim.granted,
+            request_id=job.request_id,
+            traceparent=traceparent,
         )
 
     def _follow(self, child: Child) -> Ending:
@@ -170,7 +197,7 @@ class Attempt:
                 case Pretrained(point=point) if self._pruning is not None and point.held_out_loss is not None:
                     if self._report(self._pruning, point):
                         return Stop.PRUNED
-                case Progressed() | Pretrained() | Measured() | Fitted():
+                case Progressed() | Pretrained() | Measured() | Fitted() | Used():
                     self._relay(message)
         return stop
 
@@ -195,19 +222,23 @@ class Attempt:
         if self._stop() is None:
             child.let_commit(until)
 
-    def _relay(self, message: Progressed | Pretrained | Measured | Fitted) -> None:
+    def _relay(self, message: Progressed | Pretrained | Measured | Fitted | Used) -> None:
         # What comes next tells more than what is lost here.
         with suppress(StoreUnavailable):
             match message:
                 case Progressed(stage=stage, progress=progress):
                     self._store.update(self._job.id, self._number, stage=stage, progress=progress)
+                case Used():
+                    self._store.use(self._job.id, self._number, message.model_dump(exclude={"kind"}, exclude_none=True))
                 case Measured(candidate=candidate):
                     data = candidate.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.CANDIDATE, data)
                 case Pretrained(point=point):
+                    self._tracking.point("pretraining", point)
                     data = point.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.PRETRAINING, data)
                 case Fitted(point=point):
+                    self._tracking.point("fit", point)
                     data = point.model_dump(mode="json", exclude_none=True)
                     self._store.append_event(self._job.id, self._number, EventKind.FIT, data)
 
@@ -236,8 +267,10 @@ class Attempt:
         self._finish(failure)
 
     def _finish(self, outcome: Result | TrialResult | Failure | None) -> None:
+        if not isinstance(outcome, TrialResult):
+            self._tracking.end(outcome)
         job = self._insist(lambda: self._store.finish(self._job.id, self._number, outcome))
-        self._log.info("The job has ended", status=job.status, error=job.error and job.error.detail)
+        log.info("The job has ended", status=job.status, error=job.error and job.error.detail)
         remove_remains(job, self._store, self._site.storage, self._settings)
 
     def _try_again_later(self, failure: Failure) -> None:
@@ -248,11 +281,16 @@ class Attempt:
         self._release(failure.detail, counts=True)
 
     def _release(self, reason: str, *, counts: bool) -> None:
-        self._log.warning("The job is given back", reason=reason)
+        log.warning("The job is given back", reason=reason)
         with suppress(StoreUnavailable):
             self._store.append_event(self._job.id, self._number, EventKind.LOG, {"message": reason})
         job = self._insist(lambda: self._store.release(self._job.id, self._number, counts=counts))
         remove_remains(job, self._store, self._site.storage, self._settings)
+
+    def _warn(self, sentence: str) -> None:
+        with suppress(StoreUnavailable, LeaseLost):
+            data: dict[str, JsonValue] = {"level": "warning", "message": sentence}
+            self._store.append_event(self._job.id, self._number, EventKind.LOG, data)
 
     def _remove_output(self) -> None:
         if self._output is None:
@@ -261,7 +299,7 @@ class Attempt:
         try:
             self._output.remove_attempts(self._number)
         except StorageError as error:
-            self._log.warning("Not all that the attempt left could be removed", reason=str(error))
+            log.warning("Not all that the attempt left could be removed", reason=str(error))
 
     def _insist(self, call: Callable[[], T]) -> T:
         """Redis may be away for a while, and the work is done; raises StoreUnavailable only where the worker leaves."""
@@ -271,4 +309,4 @@ class Attempt:
             except StoreUnavailable as error:
                 if self._leaving.wait(RECONNECT_SECONDS):
                     raise
-                self._log.warning("The job store does not answer; trying again", reason=str(error))
+                log.warning("The job store does not answer; trying again", reason=str(error))

@@ -13,16 +13,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import BinaryIO, NoReturn
 
-import structlog
 from pydantic import BaseModel
 
 from jobs.redaction import Redactor, redact_logs
 from jobs.schema import Candidate, FitPoint, Result, Stage
 from jobs.tuning import TrialResult
-from worker.logs import configure_logs
+from storage import Storage
+from telemetry.logs import configure_logs, working_on
+from telemetry.traces import About, Traces, open_traces
 from worker.messages import (
     STOPPED_EXIT_CODE,
     WORK,
@@ -37,6 +38,7 @@ from worker.messages import (
     Succeeded,
     TrialWork,
 )
+from worker.meter import Meter, Steps
 from worker.origins import die_with_parent, take_standard_output
 from worker.settings import WorkerSettings, open_storage
 
@@ -48,6 +50,8 @@ class Worker:
 
     def __init__(self, told: BinaryIO) -> None:
         self._told = told
+        self._telling = threading.Lock()
+        self.steps = Steps()
         self._granted: queue.SimpleQueue[Go] = queue.SimpleQueue()
         self._leave = threading.Event()
         self._saves = False
@@ -70,10 +74,12 @@ class Worker:
         self.tell(Measured(candidate=candidate))
 
     def pretrained(self, point: FitPoint) -> None:
+        self.steps.training += point.step > 0
         if self._worth_telling(point):
             self.tell(Pretrained(point=point))
 
     def fitted(self, point: FitPoint) -> None:
+        self.steps.fit += point.step > 0
         if self._worth_telling(point):
             self.tell(Fitted(point=point))
 
@@ -81,8 +87,9 @@ class Worker:
         """Returns when the worker still holds the job; where it does not, this process ends instead."""
         while True:
             self.tell(MayCommit())
-            # A process that was stopped meanwhile may wake when the job is another's.
-            if time.monotonic() < self._granted.get().until:
+            answer = self._granted.get()
+            # Looked at behind the wait: a process that was stopped meanwhile may wake when the job is another's.
+            if time.monotonic() < answer.until:
                 return
 
     @contextmanager
@@ -102,8 +109,9 @@ class Worker:
             _stop(_number, _frame)
 
     def tell(self, message: BaseModel) -> None:
-        self._told.write(message.model_dump_json().encode() + b"\n")
-        self._told.flush()
+        with self._telling:
+            self._told.write(message.model_dump_json().encode() + b"\n")
+            self._told.flush()
 
     def _worth_telling(self, point: FitPoint) -> bool:
         if (now := time.monotonic()) < self._point_at and point.held_out_loss is None:
@@ -134,8 +142,14 @@ def main() -> None:
     work = WORK.validate_json(line)
     worker = Worker(told)
     signal.signal(signal.SIGTERM, worker.end)
-    structlog.contextvars.bind_contextvars(job=work.job_id, attempt=work.attempt)
-    worker.tell(_ending(work, settings, worker))
+    about: About = {"job_id": work.job_id, "attempt": work.attempt, "request_id": work.request_id}
+    with working_on(**about):
+        # Sent before the last word, after which the worker ends this process.
+        with closing(open_traces("worker")) as traces, traces.span("job", about, parent=work.traceparent) as span:
+            ending = _ending(work, settings, worker, traces)
+            if isinstance(ending, Failed):
+                span.fail(ending.failure.code)
+        worker.tell(ending)
 
 
 def _get_ready() -> None:
@@ -148,21 +162,25 @@ def _get_ready() -> None:
         import worker.verifying  # noqa: F401
 
 
-def _ending(work: AnyWork, settings: WorkerSettings, worker: Worker) -> Succeeded | Failed:
+def _ending(work: AnyWork, settings: WorkerSettings, worker: Worker, traces: Traces) -> Succeeded | Failed:
     from worker.failures import concluded
 
-    outcome = concluded(lambda: _result(work, settings, worker))
+    storage = open_storage(settings)
+    with Meter(worker.steps, storage.traffic, worker.tell):
+        outcome = concluded(lambda: _result(work, storage, settings, worker, traces))
     return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)
 
 
-def _result(work: AnyWork, settings: WorkerSettings, worker: Worker) -> Result | TrialResult:
+def _result(
+    work: AnyWork, storage: Storage, settings: WorkerSettings, worker: Worker, traces: Traces
+) -> Result | TrialResult:
     if isinstance(work, TrialWork):
         from worker.trial import run_trial
 
-        return run_trial(work, open_storage(settings), settings, worker)
+        return run_trial(work, storage, settings, worker, traces)
     from worker.run import run_job
 
-    return run_job(work, open_storage(settings), settings, worker)
+    return run_job(work, storage, settings, worker, traces)
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:

@@ -27,6 +27,8 @@ from worker.errors import FitFailed, OutputExists, SourceChanged, WorkerError
 from worker.messages import Failed
 
 INTERNAL_ERROR = "internal_error"
+NO_MEMORY = "can't allocate memory"
+"""What torch says on a CPU, in an exception that has no class of its own."""
 SMALLER = "Ask for a smaller target, or use a machine with more memory; the plan has an estimate of what is needed."
 
 log = structlog.get_logger()
@@ -59,6 +61,8 @@ def explain(error: Exception) -> Failed:
             return _failed(OutputExists.code, error, hint=OutputExists.hint, field=OutputExists.field)
         case StorageError():
             return _failed(error.code, error, transient=error.transient)
+        case RuntimeError() if NO_MEMORY in str(error):
+            return explain(MemoryError())
         case MemoryError() | OutOfMemoryError():
             return _failed("out_of_memory", "The job needs more memory than the worker has.", hint=SMALLER)
     return _failed(

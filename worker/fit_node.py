@@ -8,7 +8,7 @@ from typing import NoReturn
 import structlog
 
 from jobs.redaction import Redactor, redact_logs
-from worker.logs import configure_logs
+from telemetry.logs import configure_logs
 from worker.origins import die_with_parent
 from worker.settings import WorkerSettings
 from worker.torchrun import torchrun

@@ -22,11 +22,11 @@ from jobs.redaction import Redactor, redact_logs
 from jobs.schema import FitPoint
 from storage import Uri
 from storage.folder import Folder
+from telemetry.logs import configure_logs, working_on
 from worker.failures import concluded
 from worker.fit_group import FOLDER, OPERATOR, WORK
 from worker.fit_state import FIT_STATE, FitStates, kept
 from worker.fitting import fit_operator
-from worker.logs import configure_logs
 from worker.messages import Failed, FitEnded, Fitted, Work
 from worker.origins import die_with_parent, take_standard_output
 from worker.planning import open_inputs
@@ -77,7 +77,8 @@ def main() -> None:
     folder = Path(os.environ[FOLDER]) if number == 0 and FOLDER in os.environ else None
     work = _work(folder)
     tell = _Told(told if folder is not None else None)
-    outcome = concluded(lambda: _unless_lost(lambda: _fit(work, settings, device, folder, tell)))
+    with working_on(job_id=work.job_id, attempt=work.attempt, request_id=work.request_id):
+        outcome = concluded(lambda: _unless_lost(lambda: _fit(work, settings, device, folder, tell)))
     tell(outcome)
     if isinstance(outcome, Failed):
         # The others may wait for this process forever.

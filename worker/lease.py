@@ -66,7 +66,7 @@ class Lease:
             except (LeaseLost, JobNotFound):
                 self._lost.set()
             except StoreUnavailable as error:
-                log.warning("The job store does not answer; the work goes on", job=self._job_id, reason=str(error))
+                log.warning("The job store does not answer; the work goes on", reason=str(error))
 
     def _look(self) -> None:
         if time.monotonic() >= self._renew_at:

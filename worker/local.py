@@ -18,9 +18,9 @@ from jobs.record import microseconds, new_id
 from jobs.redaction import Redactor, redact_logs
 from jobs.schema import SOURCE_TAGS, Candidate, Failure, FitPoint, GrowthRequest, Job, Plan, Result, Stage, Status
 from storage import Storage, StorageError, Uri
+from telemetry.logs import configure_logs
 from worker.failures import concluded
 from worker.fit_state import forget, state_folder
-from worker.logs import configure_logs
 from worker.messages import Failed, Work
 from worker.optimizer import with_state
 from worker.output import Output

@@ -47,6 +47,10 @@ class Work(BaseModel):
     """Whether the output's store lets one of several conditional puts win; where not, the record grants the commit."""
     granted: int | None = None
     """The attempt that the record has granted the commit, if any."""
+    request_id: str | None = None
+    """Of the request that submitted the job."""
+    traceparent: str | None = None
+    """Of the attempt, where it is traced."""
 
 
 class TrialWork(BaseModel):
@@ -56,6 +60,10 @@ class TrialWork(BaseModel):
     job_id: str
     attempt: int
     request: TrialRequest
+    request_id: str | None = None
+    """Of the request that submitted the search."""
+    traceparent: str | None = None
+    """Of the attempt, where it is traced."""
 
 
 class Progressed(BaseModel):
@@ -86,6 +94,19 @@ class Measured(BaseModel):
     candidate: Candidate
 
 
+class Used(BaseModel):
+    """What the child has used so far; `host_memory_bytes` at its peak, of the GPU as it is now."""
+
+    kind: Literal["used"] = "used"
+    bytes_read: int
+    bytes_written: int
+    fit_steps: int
+    training_steps: int
+    host_memory_bytes: int
+    gpu_memory_bytes: int | None
+    gpu_memory_limit_bytes: int | None
+
+
 class MayCommit(BaseModel):
     """Asks whether the lease still holds; answered by `Go`, or by the end."""
 
@@ -105,7 +126,7 @@ class Failed(BaseModel):
 
 
 Message = Annotated[
-    Progressed | Pretrained | Measured | Fitted | MayCommit | Succeeded | Failed, Field(discriminator="kind")
+    Progressed | Pretrained | Measured | Fitted | Used | MayCommit | Succeeded | Failed, Field(discriminator="kind")
 ]
 FitMessage = Annotated[Fitted | FitEnded | Failed, Field(discriminator="kind")]
 AnyWork = Annotated[Work | TrialWork, Field(discriminator="kind")]

@@ -1,7 +1,8 @@
 """Stock transformers models for a config: built with random weights or without, filled and read tensor by tensor."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from transformers.initialization import no_init_weights
 
 from growth.checkpoint import CheckpointReader
 from growth.config import ModelConfig
+from growth.errors import InvalidConfig
 from growth.matching import fused_names, parameter_names
 from growth.plan import GrowthPlan
 
@@ -30,27 +32,55 @@ _HEADED = {
     "speech_seq2seq": AutoModelForSpeechSeq2Seq,
 }
 
+_NEVER_HEEDED = {
+    "model_type",
+    "auto_map",
+    "quantization_config",
+    "dtype",
+    "torch_dtype",
+    # A name of somebody's repository here would have transformers fetch a kernel from it, and run it.
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_internal",
+    "experts_implementation",
+    "_experts_implementation",
+    "_experts_implementation_internal",
+}
+
 
 def build_module(config: ModelConfig, *, device: str = "cpu", seed: int | None = None) -> nn.Module:
     """The stock module for `config`, with its head where the checkpoint's class has one.
 
     Its weights are transformers' own random ones, drawn from `seed` on the CPU; undefined without a seed. No code but
-    that of the installed transformers runs: `auto_map` is never looked at.
+    that of the installed transformers runs: `auto_map` is never looked at, nor what names a kernel to be fetched.
+    Raises InvalidConfig where transformers can't build it.
     """
-    raw = {key: value for key, value in config.raw.items() if key not in ("auto_map", "model_type")}
+    raw = {key: value for key, value in config.raw.items() if key not in _NEVER_HEEDED}
     if config.architecture.fused:
         # The faster ways to compute experts take no sizes but multiples of 16 bytes.
         raw["experts_implementation"] = "eager"
-    stock = AutoConfig.for_model(config.architecture.model_type, **raw)
     kind = _HEADED[config.architecture.objective] if config.headed else AutoModel
     with no_init_weights() if seed is None else _seeded(seed):
-        stock_module: PreTrainedModel = kind.from_config(stock, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        stock_module = _stock(kind, config.architecture.model_type, raw)
     # Building without initialisation leaves a tied head apart from its embedding.
     stock_module.tie_weights()
     if config.headed and not config.tied:
         _own_head(stock_module)
     module: nn.Module = stock_module
     return module.to(device)
+
+
+def _stock(kind: Any, model_type: str, raw: Mapping[str, object]) -> PreTrainedModel:
+    try:
+        module: PreTrainedModel = kind.from_config(AutoConfig.for_model(model_type, **raw), dtype=torch.float32)
+    except (MemoryError, RuntimeError):
+        raise
+    except Exception as error:  # what is wrong with a config is told in a dozen ways
+        raise InvalidConfig(
+            "transformers can't build a model of the source's config.json; load the source and write it again with "
+            "save_pretrained."
+        ) from error
+    return module
 
 
 def module_names(config: ModelConfig) -> list[str]:

@@ -29,7 +29,7 @@ def remove_remains(job: AnyJob, store: JobStore, storage: ObjectStore, settings:
         forget(storage, state_folder(settings.state_uri, job.id))
         store.cleared(job.id)
     except (StorageError, StoreUnavailable) as error:
-        log.warning("Not all that the job left could be removed", job=job.id, reason=str(error))
+        log.warning("Not all that the job left could be removed", reason=str(error))
 
 
 def _remove_from_output(job: Job, storage: ObjectStore) -> None:

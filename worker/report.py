@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from jobs.schema import Candidate, FitPoint, Stage
+from telemetry.traces import OFF, Traces
 
 
 class Report(Protocol):
@@ -30,15 +31,17 @@ class Report(Protocol):
 
 
 class Stages:
-    """Tells each stage as it begins, and measures it."""
+    """Tells each stage as it begins, and measures and traces it."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, traces: Traces = OFF) -> None:
         self._report = report
+        self._traces = traces
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, stage: Stage) -> Iterator[None]:
         self._report.stage(stage)
         started = time.monotonic()
-        yield
+        with self._traces.span(stage.value):
+            yield
         self.seconds[stage] = round(time.monotonic() - started, 3)

@@ -16,6 +16,7 @@ from growth.operators.operator import GrowthOperator
 from jobs.schema import FitPoint, FitReport, PretrainingReport, Result, Stage, Untrained, Verification
 from storage import Storage, Uri, WrittenObject
 from storage.folder import Folder
+from telemetry.traces import OFF, Traces
 from worker.commit import Fitted, Grown, commit, committed_before
 from worker.errors import FitDiverged
 from worker.fit_state import FIT_STATE, FitStates, kept, state_folder
@@ -32,12 +33,12 @@ if TYPE_CHECKING:
     from worker.pretraining import Pretraining, Ready
 
 
-def run_job(work: Work, storage: Storage, settings: WorkerSettings, report: Report) -> Result:
+def run_job(work: Work, storage: Storage, settings: WorkerSettings, report: Report, traces: Traces = OFF) -> Result:
     """Does the work and returns what it left behind, or what an earlier attempt at the job has left.
 
     Raises what `worker.failures` lists.
     """
-    return _Run(work, storage, settings, report).result()
+    return _Run(work, storage, settings, report).result(Stages(report, traces))
 
 
 class _Run:
@@ -50,8 +51,8 @@ class _Run:
         self._device = device_of(settings)
         self._ready: Ready | None = None
 
-    def result(self) -> Result:
-        request, stage = self._work.request, Stages(self._report)
+    def result(self, stage: Stages) -> Result:
+        request = self._work.request
         with stage(Stage.PLANNING):
             committed = committed_before(self._output, self._work.attempt, self._work.granted)
             if committed is not None:

@@ -15,16 +15,17 @@ from functools import partial
 from billiard import active_children
 from celery import current_app, shared_task
 from celery.exceptions import Reject
-from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from celery.signals import celeryd_after_setup, setup_logging, worker_process_init, worker_shutting_down
 
 from jobs.queue import TASK_NAME, enqueue
 from jobs.redaction import Redactor, redact_logs
 from jobs.store import JobStore
 from storage import Uri
+from telemetry.logs import configure_logs
+from telemetry.traces import open_traces
 from worker.attempt import Site
 from worker.conditions import Conditions
 from worker.dispatch import work_on
-from worker.logs import configure_logs
 from worker.settings import WorkerSettings, open_storage
 from worker.spare import Spare
 
@@ -43,8 +44,8 @@ def run_job(job_id: str) -> None:
     if leaving.is_set():
         raise Reject("the worker is leaving", requeue=True)
     settings = WorkerSettings()
-    with _heeding_sigterm(), closing(JobStore(settings)) as store:
-        site = Site(settings, store, open_storage(settings), leaving, spare, conditions)
+    with _heeding_sigterm(), closing(open_traces("worker")) as traces, closing(JobStore(settings)) as store:
+        site = Site(settings, store, open_storage(settings), leaving, spare, conditions, traces)
         work_on(job_id, site, partial(enqueue, current_app, store))
     if not leaving.is_set():
         spare.prepare()
@@ -54,6 +55,11 @@ def _configure_logs(**_: object) -> None:
     settings = WorkerSettings()
     configure_logs(settings.log_format)
     redact_logs(Redactor(settings.secrets()))
+
+
+def _one_log(**_: object) -> None:
+    # With it a spawned process writes in a format of billiard's own until the line above has run in it too.
+    os.environ.pop("_MP_FORK_LOGLEVEL_", None)
 
 
 def _begin(**_: object) -> None:
@@ -84,5 +90,6 @@ def _leave(_number: int, _frame: object) -> None:
 
 
 setup_logging.connect(_configure_logs)
+celeryd_after_setup.connect(_one_log)
 worker_process_init.connect(_begin)
 worker_shutting_down.connect(_pass_on)

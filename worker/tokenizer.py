@@ -10,6 +10,16 @@ from growth.errors import InvalidData
 from growth.source import Folder
 from worker.carried import TOKENIZER_FILES
 
+MAX_FILE_BYTES = 64 << 20
+"""The largest tokenizers are a quarter of that."""
+
+
+def read_small(source: Folder, name: str) -> bytes:
+    """A file that transformers reads whole. Raises InvalidData where it is too large for one."""
+    if (size := source.size(name)) > MAX_FILE_BYTES:
+        raise InvalidData(f"The source's {name} has {size} bytes; at most {MAX_FILE_BYTES} are read.", field="/source")
+    return source.read(name)
+
 
 class Tokenizer(Protocol):
     """What is used of a transformers tokenizer."""
@@ -30,7 +40,7 @@ def load_tokenizer(source: Folder) -> Tokenizer:
     present = [name for name in TOKENIZER_FILES if name in set(source.names())]
     with tempfile.TemporaryDirectory() as folder:
         for name in (*present, "config.json"):
-            Path(folder, name).write_bytes(source.read(name))
+            Path(folder, name).write_bytes(read_small(source, name))
         try:
             if not present:
                 raise ValueError("no tokenizer files")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from jobs.schema import FitPoint, Stage
 from jobs.tuning import TrialResult
 from storage import Storage
+from telemetry.traces import OFF, Traces
 from worker.fit_state import state_folder
 from worker.messages import TrialWork
 from worker.pretraining import Pretraining
@@ -15,9 +16,11 @@ from worker.report import Report, Stages
 from worker.settings import WorkerSettings, device_of
 
 
-def run_trial(work: TrialWork, storage: Storage, settings: WorkerSettings, report: Report) -> TrialResult:
+def run_trial(
+    work: TrialWork, storage: Storage, settings: WorkerSettings, report: Report, traces: Traces = OFF
+) -> TrialResult:
     """Trains to the last step, or on from where an earlier attempt was. Raises what `worker.failures` lists."""
-    request, stage = work.request, Stages(report)
+    request, stage = work.request, Stages(report, traces)
     training = Pretraining(
         request.source,
         request.data,

@@ -19,6 +19,7 @@ if status == 'running' then
     return {'leased'}
   end
   redis.call('HSET', RECORD, 'lost', '1')
+  count('attempts_ended|lease_lost')
 end
 if field('cancel_requested') == '1' then
   move('cancelled', {})
@@ -35,8 +36,13 @@ if status == 'queued' and most_running and redis.call('ZCARD', owned('running'))
   redis.call('ZADD', OUTBOX, whole(now() + HELD_SECONDS * 1000000), ID)
   return {'held'}
 end
+local since = redis.call('ZSCORE', WAITING, ID)
+if since then
+  observe('queued', now() - (since - AHEAD[field('priority')]))
+end
+count('attempts')
 redis.call('HINCRBY', RECORD, 'attempt', 1)
-redis.call('HSET', RECORD, 'claim', claim, 'claimed_at', whole(now()), 'progress', '0.0')
-redis.call('HDEL', RECORD, 'stage')
+redis.call('HSET', RECORD, 'claim', claim, 'claimed_at', whole(now()), 'progress', '0.0', 'worker', worker)
+redis.call('HDEL', RECORD, 'stage', 'stage_at', unpack(USED))
 move('running', {worker = worker})
 return claimed(lease(lease_seconds))

@@ -1,8 +1,8 @@
 -- Idempotency key, output, record, indexes and outbox in one step, or none of it.
--- KEYS[12...]: the idempotency key; the owner's bytes; record and events of the job to try again, where there is one.
+-- KEYS[13...]: the idempotency key; the owner's bytes; record and events of the job to try again, where there is one.
 -- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, the id of the job to try
 -- again or '', most jobs queued and most bytes or '', output or '', the record's pairs.
-local IDEMPOTENCY, USAGE, FORMER, FORMER_EVENTS = unpack(KEYS, 12, 15)
+local IDEMPOTENCY, USAGE, FORMER, FORMER_EVENTS = unpack(KEYS, 13, 16)
 local fingerprint, remember_seconds, publish_seconds, former, most_queued, most_bytes, output = unpack(ARGV, 2, 8)
 
 -- Members are "folder/ id": in byte order an output stands directly before whatever lies inside of it.
@@ -73,5 +73,6 @@ if FORMER then
   redis.call('HINCRBY', FORMER, 'version', 1)
   tell_of(former, FORMER, FORMER_EVENTS, 'retried', {job = ID})
 end
+count('submitted')
 move('queued', {}, now() + publish_seconds * 1000000)
 return {'ok', record()}

@@ -1,8 +1,10 @@
 -- Prepended to every script about one job. KEYS and ARGV[1] are what Keys.of_job in keys.py lists.
-local CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE, WEBHOOKS = unpack(KEYS, 3, 11)
+local CHANGES, OUTBOX, PUBLISHED, WAITING, LEASES, OUTPUTS, ENDED, PACE, WEBHOOKS, COUNTERS = unpack(KEYS, 3, 12)
 local TERMINAL = {succeeded = true, failed = true, cancelled = true}
 local EVENTS_KEPT = 10000
--- Apart by more than any time in microseconds until 2096, and still exact as a double.
+-- Upper ends of the buckets of durations, in seconds; the same as BOUNDS in counters.py.
+local BOUNDS = {1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400}
+-- Apart by more than any time in microseconds until 2096, and still exact as a double. Also in counters.py.
 local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
 local LATEST_WEIGHS = 0.2
 local CLEARING_SECONDS = 30
@@ -65,6 +67,45 @@ local function tell_search(data)
   turn_to(trial)
 end
 
+-- Counters are what counters.py reads: written with the change that they count, so that neither is there alone.
+local function count(name, by)
+  redis.call('HINCRBY', COUNTERS, name, by or 1)
+end
+
+local function observe(name, microseconds)
+  local bucket = 'inf'
+  for _, bound in ipairs(BOUNDS) do
+    if microseconds <= bound * 1000000 then
+      bucket = bound
+      break
+    end
+  end
+  count(name .. '|' .. bucket)
+  count(name .. '|microseconds', whole(microseconds))
+end
+
+-- What an attempt has used so far: totals, which are counted, and what is as it is now.
+local TOTALS = {bytes_read = true, bytes_written = true, training_steps = true, fit_steps = true}
+local USED = {
+  'bytes_read', 'bytes_written', 'training_steps', 'fit_steps',
+  'host_memory_bytes', 'gpu_memory_bytes', 'gpu_memory_limit_bytes',
+}
+
+-- Only stages that came to their own end are measured.
+local function stage_ends(time)
+  local began = field('stage_at')
+  if began then
+    observe('stage|' .. field('stage'), time - began)
+    redis.call('HDEL', RECORD, 'stage_at')
+  end
+end
+
+-- The answer to a write whose attempt no longer holds the job.
+local function lost(write)
+  count('fencing_refusals|' .. write)
+  return {'lost'}
+end
+
 -- The listing indexes that the job is in all its life.
 local function indexes()
   return cjson.decode(field('indexes'))
@@ -80,7 +121,7 @@ local enter = {}
 function enter.queued(time, publish_at)
   redis.call('ZADD', WAITING, whole(time + AHEAD[field('priority')]), ID)
   redis.call('ZADD', OUTBOX, whole(publish_at or time), ID)
-  redis.call('HDEL', RECORD, 'stage', 'claim')
+  redis.call('HDEL', RECORD, 'stage', 'stage_at', 'claim')
   redis.call('HSET', RECORD, 'progress', '0.0')
 end
 
@@ -145,6 +186,10 @@ function move(to, event, publish_at)
   end
   for _, key in ipairs({OUTBOX, PUBLISHED, WAITING, LEASES}) do
     redis.call('ZREM', key, ID)
+  end
+  -- Of a search and its trials, the search.
+  if TERMINAL[to] and not field('search') then
+    count('ended|' .. to)
   end
   enter[to](now(), publish_at)
   event.status = to

@@ -2,7 +2,7 @@
 -- ARGV[2...]: token, step, the point, '1' where the trial is to end early, journal entries.
 local token, step, point, pruned = unpack(ARGV, 2, 5)
 if not holds(token) then
-  return {'lost'}
+  return lost('report')
 end
 redis.call('HSET', key_of('curve', ID), step, point)
 if pruned == '1' then

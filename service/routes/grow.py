@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
+from jobs.origin import Origin
 from jobs.schema import GrowthRequest, Job, JobState, Plan
 from service.auth import CurrentCaller, ProtectedRoute
 from service.parts import SharedParts
@@ -54,9 +55,14 @@ def submit_growth(
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit a growth. Every check that needs no weights is made now, and fails with one sentence."""
-    job, replayed = submit(parts, caller, body, idempotency_key)
+    job, replayed = submit(parts, caller, body, idempotency_key, origin(request))
     tell_where(job, replayed, request, response)
     return job
+
+
+def origin(request: Request) -> Origin:
+    """Of the job that this request makes."""
+    return Origin(request.state.request_id, request.state.traceparent)
 
 
 def tell_where(job: JobState, replayed: bool, request: Request, response: Response) -> None:

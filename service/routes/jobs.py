@@ -14,7 +14,8 @@ from pydantic.json_schema import SkipJsonSchema
 from jobs.errors import JobNotFound, NotRetryable
 from jobs.keys import Kind
 from jobs.listing import Filter
-from jobs.record import EVENT_ID, JOB_ID
+from jobs.origin import Origin
+from jobs.record import EVENT_ID, JOB_ID, checked_cursor
 from jobs.schema import MAX_LABELS, EventPage, Job, OperatorPicture, Status
 from jobs.tuning import AnyJob, JobPage, TrialJob, TuneJob
 from service import event_stream
@@ -24,7 +25,7 @@ from service.etags import etag, matches
 from service.operator_picture import read_picture
 from service.parts import Parts, SharedParts
 from service.problems import declared
-from service.routes.grow import ACCEPTED_HEADERS, TOO_MANY, tell_where
+from service.routes.grow import ACCEPTED_HEADERS, TOO_MANY, origin, tell_where
 from service.submission import retry
 from service.tuning import retry_search
 
@@ -162,17 +163,17 @@ def cancel_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts) -> AnyJ
 def retry_job(job_id: JobId, caller: CurrentCaller, parts: SharedParts, request: Request, response: Response) -> AnyJob:
     """Try a failed or cancelled job again, as a new job with the same request; asked again, the same new job."""
     ended = owned(parts, caller, job_id)
-    job, replayed = _again(parts, caller, ended)
+    job, replayed = _again(parts, caller, ended, origin(request))
     tell_where(job, replayed, request, response)
     return job
 
 
-def _again(parts: Parts, caller: Caller, ended: AnyJob) -> tuple[AnyJob, bool]:
+def _again(parts: Parts, caller: Caller, ended: AnyJob, origin: Origin) -> tuple[AnyJob, bool]:
     match ended:
         case Job():
-            return retry(parts, caller, ended)
+            return retry(parts, caller, ended, origin)
         case TuneJob():
-            return retry_search(parts, caller, ended)
+            return retry_search(parts, caller, ended, origin)
         case TrialJob():
             raise NotRetryable(ended.id, "a trial of a search")
 
@@ -220,7 +221,10 @@ async def read_events(
 ) -> EventPage | Response:
     """What happened to a job, oldest first: a page, or a stream that follows the job to its end."""
     await asyncio.to_thread(owned, parts, caller, job_id)
-    cursor = after or last_event_id
+    for given in (after, last_event_id):
+        if given is not None:
+            checked_cursor(given, EVENT_ID)
+    cursor = last_event_id if after is None else after
     page = await asyncio.to_thread(parts.store.events, job_id, cursor, limit)
     if not event_stream.accepts(accept):
         return page

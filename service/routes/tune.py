@@ -6,7 +6,7 @@ from jobs.tuning import TuneJob, TuneRequest
 from service.auth import CurrentCaller, ProtectedRoute
 from service.parts import SharedParts
 from service.problems import declared
-from service.routes.grow import ACCEPTED_HEADERS, TOO_MANY, IdempotencyKey, tell_where
+from service.routes.grow import ACCEPTED_HEADERS, TOO_MANY, IdempotencyKey, origin, tell_where
 from service.tuning import submit_search
 
 router = APIRouter(tags=["tuning"], route_class=ProtectedRoute)
@@ -30,6 +30,6 @@ def submit_tuning(
     idempotency_key: IdempotencyKey = None,
 ) -> TuneJob:
     """Find hyper-parameters on a small proxy, and carry them over to the target by muTransfer."""
-    job, replayed = submit_search(parts, caller, body, idempotency_key)
+    job, replayed = submit_search(parts, caller, body, idempotency_key, origin(request))
     tell_where(job, replayed, request, response)
     return job

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Locator, Page, Playwright, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Playwright, Request
 
 WAIT_MS = 60_000
 WIDE = {"width": 1280, "height": 900}
@@ -97,15 +97,15 @@ def _watched(context: BrowserContext, url: str) -> Visit:
     return visiting
 
 
-def rows(page: Page) -> Locator:
-    """The jobs in the list."""
-    return page.get_by_role("list", name="Jobs", exact=True).locator("> li")
-
-
-def shoot(page: Page, name: str, folder: Path, *, whole: bool = True) -> None:
-    """A picture of the whole page in `folder`, or of what is in view, in few colours, so that it stays small."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.png"
+def shoot(page: Page, path: Path, *, whole: bool = True) -> None:
+    """A picture of the whole page at `path`, or of what is in view."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=path, full_page=whole, animations="disabled")
+
+
+def make_small(path: Path) -> None:
+    """Takes a picture down to few colours, of which it has no more anyway."""
     with Image.open(path) as image:
-        image.convert("RGB").quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            path, optimize=True
+        )

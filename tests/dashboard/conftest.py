@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from jobs.settings import SharedSettings
 from jobs.store import JobStore
 from tests.client.api import api as running_api
 from tests.client.grow_up import grow_up
-from tests.dashboard.browsing import WAIT_MS, Visit, launch, shoot, visit
+from tests.dashboard.browsing import WAIT_MS, Visit, launch, make_small, shoot, visit
 from tests.dashboard.chromium import MISSING, find_chromium
 from tests.dashboard.records import Records
 from tests.dashboard.service import Service, filled_store
 from tests.servers import RedisServer, S3Server, free_port
-from tests.tiny import tiny_llama
+from tests.tiny import corpus, tiny_llama
 
 DATABASE = 9
 Visiting = Callable[..., Visit]
@@ -79,6 +79,7 @@ def records(
 ) -> Iterator[Records]:
     models = tmp_path_factory.mktemp("models")
     tiny_llama(models / "llama")
+    (models / "text.txt").write_text("\n".join(corpus(50)))
     with closing(JobStore(SharedSettings(redis_url=redis_url))) as store:
         yield Records(start_api(), store, models)
 
@@ -97,5 +98,12 @@ def visiting(browser: Browser) -> Iterator[Visiting]:
 @pytest.fixture
 def shot(tmp_path: Path) -> Shoot:
     """Takes a picture, for the docs where `SCREENSHOTS` names a folder."""
-    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
-    return lambda page, name, **options: shoot(page, name, folder, **options)
+    asked = os.environ.get("SCREENSHOTS")
+
+    def take(page: Page, name: str, **options: Any) -> None:
+        path = Path(asked or tmp_path) / f"{name}.png"
+        shoot(page, path, **options)
+        if asked:
+            make_small(path)
+
+    return take

@@ -17,12 +17,18 @@ class Records:
         self.url = url
         self.store = store
         self.models = models
+        self.source = f"file://{models}/llama"
+        self.data = {"uri": f"file://{models}/text.txt", "sequence_length": 32}
+
+    def output(self) -> str:
+        """A place where nothing is yet."""
+        return f"file://{self.models}/grown-{secrets.token_hex(6)}"
 
     def submit(self, **fields: Any) -> str:
         """The id of a new job."""
         body = {
-            "source": f"file://{self.models}/llama",
-            "output": f"file://{self.models}/grown-{secrets.token_hex(6)}",
+            "source": self.source,
+            "output": self.output(),
             "target": {"hidden_size": 64},
             "method": "hypercloning",
         }

@@ -65,10 +65,6 @@ class Service:
         assert answer.status_code == 202, answer.text
         return dict(answer.json())
 
-    def offers(self, path: str) -> bool:
-        """Whether the service has this path."""
-        return path in self._http.get("/openapi.json").raise_for_status().json()["paths"]
-
     def job(self, job_id: str, **query: str) -> dict[str, Any]:
         """The job as it is now."""
         return dict(self._http.get(f"/jobs/{job_id}", params=query).raise_for_status().json())

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 from jobs.schema import EventKind, Failure, Stage
 from tests.client.gateway import Answers, CutsStream, Gateway
 from tests.dashboard.conftest import Visiting
+from tests.dashboard.elements import badge
 from tests.dashboard.records import Records
 
 
@@ -46,7 +47,7 @@ def test_a_stream_that_breaks_goes_on_where_it_was(records: Records, visiting: V
         expect(events).to_have_count(3)
         records.store.finish(job, claim.attempt, None)
         expect(events).to_have_count(4)
-        expect(page.locator(".heading .badge[data-status=cancelled]")).to_be_visible()
+        expect(badge(page, "cancelled")).to_be_visible()
         streams = [seen.headers for seen in gateway.seen if seen.path.endswith("/events")]
     first, *later = records.store.events(job).events
     assert "last-event-id" not in streams[0]

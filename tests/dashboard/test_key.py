@@ -9,8 +9,9 @@ import pytest
 from playwright.sync_api import expect
 
 from jobs.schema import Status
-from tests.dashboard.browsing import SECRET, rows
+from tests.dashboard.browsing import SECRET
 from tests.dashboard.conftest import Visiting
+from tests.dashboard.elements import badge, rows
 from tests.dashboard.records import Records
 
 
@@ -49,7 +50,7 @@ def test_a_key_is_asked_for_and_kept_out_of_addresses(locked: Records, visiting:
     expect(page.get_by_role("region", name="Events").get_by_role("listitem")).to_have_count(1)
     assert page.evaluate("() => localStorage.length + document.cookie.length") == 0
     page.get_by_role("button", name="Cancel the job").click()
-    expect(page.locator(".heading .badge[data-status=cancelled]")).to_be_visible()
+    expect(badge(page, "cancelled")).to_be_visible()
     assert locked.store.get(job).status is Status.CANCELLED
 
     page.get_by_role("button", name="API key: set").click()

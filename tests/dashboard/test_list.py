@@ -5,8 +5,8 @@ import re
 from playwright.sync_api import expect
 
 from jobs.schema import Stage
-from tests.dashboard.browsing import rows
 from tests.dashboard.conftest import Visiting
+from tests.dashboard.elements import rows
 from tests.dashboard.records import Records
 
 

@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard.browsing import rows
 from tests.dashboard.conftest import Visiting
+from tests.dashboard.elements import rows
 from tests.dashboard.records import Records
 
 TEXTS = ("--text", "--muted", "--accent", "--good", "--bad")

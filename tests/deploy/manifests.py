@@ -1,7 +1,7 @@
 """The files that are deployed, as data, and the settings that their environment variables must be."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from worker.settings import WorkerSettings
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker" / "compose.yaml"
 BASE = ROOT / "deploy" / "base"
+COMPONENTS = ROOT / "deploy" / "components"
+OVERLAYS = sorted(file.parent for file in (ROOT / "deploy" / "overlays").glob("*/kustomization.yaml"))
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 SETTINGS: Mapping[str, type[BaseSettings]] = {"service": ServiceSettings, "worker": WorkerSettings}
 _REFERENCE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
@@ -49,11 +51,25 @@ def resources() -> list[dict[str, Any]]:
     return [document for name in names for document in yaml.safe_load_all((BASE / name).read_text())]
 
 
+def component(name: str) -> list[dict[str, Any]]:
+    """Every Kubernetes resource that a component adds."""
+    names = yaml.safe_load((COMPONENTS / name / "kustomization.yaml").read_text()).get("resources", [])
+    return [document for file in names for document in yaml.safe_load_all((COMPONENTS / name / file).read_text())]
+
+
+def templates(found: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Kind and name, and pod template, of everything among resources that runs."""
+    for resource in found:
+        spec = resource.get("spec", {})
+        spec = spec.get("jobTargetRef", spec)
+        if "template" in spec:
+            yield f"{resource['kind']} {resource['metadata']['name']}", spec["template"]
+
+
 def pods() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and pod specification of everything that runs."""
-    for resource in resources():
-        if "template" in resource.get("spec", {}):
-            yield resource["metadata"]["name"], resource["spec"]["template"]["spec"]
+    """Name and pod specification of everything that runs in the base."""
+    for name, template in templates(resources()):
+        yield name.partition(" ")[2], template["spec"]
 
 
 def variables_of(settings: type[BaseSettings]) -> set[str]:

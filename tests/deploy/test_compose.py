@@ -1,5 +1,6 @@
 """The compose file: valid, durable, without default secrets, and speaking the settings' own names."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from service.settings import ServiceSettings
 from tests.deploy.manifests import COMPOSE, ROOT, SETTINGS, compose, interpolated, referenced, variables_of
 from worker.settings import WorkerSettings
 
-PROCESSES = [("service", "service"), ("worker", "worker"), ("worker-cpu", "worker")]
+GPUS = range(8)
+PROCESSES = [("service", "service"), ("worker-0", "worker"), ("worker-7", "worker"), ("worker-cpu", "worker")]
+OTHERS = {"OTEL_EXPORTER_OTLP_ENDPOINT", "MLFLOW_TRACKING_URI"}
 SECRETS = {"VALKEY_PASSWORD": "v", "S3_ACCESS_KEY_ID": "k", "S3_SECRET_ACCESS_KEY": "s"}
 KEYS = b'[{"name": "a", "key_sha256": "%s", "prefixes": {}}]' % (b"0" * 64)
 
@@ -38,7 +41,7 @@ def test_a_misspelt_field_would_be_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "process"), PROCESSES)
 def test_the_environment_is_made_of_settings(name: str, process: str) -> None:
-    assert set(_environment(name)) <= variables_of(SETTINGS[process])
+    assert set(_environment(name)) <= variables_of(SETTINGS[process]) | OTHERS
 
 
 def test_the_service_starts_on_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -51,7 +54,7 @@ def test_the_service_starts_on_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert [key.name for key in settings.all_keys()] == ["a"]
 
 
-@pytest.mark.parametrize(("name", "device"), [("worker", "cuda"), ("worker-cpu", "cpu")])
+@pytest.mark.parametrize(("name", "device"), [("worker-0", "cuda"), ("worker-cpu", "cpu")])
 def test_the_worker_starts_on_it(monkeypatch: pytest.MonkeyPatch, name: str, device: str) -> None:
     for variable, value in _environment(name).items():
         monkeypatch.setenv(variable, value)
@@ -62,7 +65,7 @@ def test_the_worker_starts_on_it(monkeypatch: pytest.MonkeyPatch, name: str, dev
 
 def test_both_processes_use_the_same_stores() -> None:
     shared = {name: value for name, value in _environment("service").items() if name != "GROW_API_KEYS_FILE"}
-    assert all(_environment("worker")[name] == value for name, value in shared.items())
+    assert all(_environment("worker-0")[name] == value for name, value in shared.items())
 
 
 def test_the_keys_are_where_the_service_looks() -> None:
@@ -81,22 +84,45 @@ def test_records_are_durable() -> None:
     assert compose()["services"]["valkey"]["volumes"] == ["valkey:/data"]
 
 
-def test_one_worker_has_a_gpu_and_the_other_none() -> None:
+def test_each_worker_has_a_gpu_of_its_own() -> None:
     services = compose()["services"]
-    (device,) = services["worker"]["deploy"]["resources"]["reservations"]["devices"]
-    assert device["capabilities"] == ["gpu"]
-    assert services["worker"]["profiles"] == ["gpu"]
+    for number in GPUS:
+        (device,) = services[f"worker-{number}"]["deploy"]["resources"]["reservations"]["devices"]
+        assert (device["capabilities"], device["device_ids"]) == (["gpu"], [str(number)])
     assert services["worker-cpu"]["deploy"] == {}
     assert services["worker-cpu"]["profiles"] == ["cpu"]
 
 
+@pytest.mark.parametrize("number", [1, 2, 4, 8])
+def test_a_profile_starts_as_many_workers_as_it_says(number: int) -> None:
+    services = compose()["services"]
+    started = {name for name, service in services.items() if f"gpus-{number}" in service.get("profiles", [])}
+    assert started == {f"worker-{gpu}" for gpu in range(number)}
+
+
+def test_our_containers_write_nothing_and_may_do_nothing() -> None:
+    services = compose()["services"]
+    for name in ("service", "valkey", "worker-cpu", *(f"worker-{gpu}" for gpu in GPUS)):
+        assert services[name]["read_only"], name
+        assert services[name]["cap_drop"] == ["ALL"], name
+        assert services[name]["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_images_of_others_are_pinned_and_everything_tells_its_health() -> None:
+    for name, service in compose()["services"].items():
+        if "build" not in service:
+            assert re.fullmatch(r"[a-z/]+:\d+\.\d+(\.\d+)?(-\w+)?", service["image"]), name
+            assert service["healthcheck"]["test"]
+
+
 def test_images_are_built_from_dockerfiles_here() -> None:
     builds = [service["build"] for service in compose()["services"].values() if "build" in service]
-    assert len(builds) == 3
+    assert len(builds) == 10
     for build in builds:
         context = (COMPOSE.parent / build["context"]).resolve()
         assert context == ROOT
-        assert (context / build["dockerfile"]).is_file()
+        file = context / build["dockerfile"]
+        assert "target" not in build or f" AS {build['target']}\n" in file.read_text()
 
 
 def test_no_secret_has_a_default() -> None:

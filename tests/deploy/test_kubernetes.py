@@ -11,7 +11,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from service.api_keys import ApiKey
-from tests.deploy.manifests import BASE, ROOT, SETTINGS, pods, resources, variables_of
+from tests.deploy.manifests import BASE, ROOT, SETTINGS, component, pods, resources, templates, variables_of
 
 SECRET = ROOT / "deploy" / "secret.example.yaml"
 OURS = {"model-growth-service": "service", "model-growth-worker": "worker"}
@@ -26,9 +26,13 @@ def _manifests() -> list[Path]:
     return sorted(file for file in BASE.glob("*.yaml") if file.name != "kustomization.yaml")
 
 
+def _everything() -> list[dict[str, Any]]:
+    return [*resources(), *component("autoscaled-workers"), *component("multi-node-fit")]
+
+
 def _containers() -> Iterator[dict[str, Any]]:
-    for _, pod in pods():
-        yield from pod["containers"]
+    for _, template in templates(_everything()):
+        yield from template["spec"]["containers"]
 
 
 def test_every_manifest_is_valid() -> None:
@@ -99,7 +103,8 @@ def test_the_worker_has_a_gpu_of_its_own() -> None:
 
 
 def test_no_pod_has_more_rights_than_it_needs() -> None:
-    for _, pod in pods():
+    for _, template in templates(_everything()):
+        pod = template["spec"]
         assert pod["securityContext"]["runAsNonRoot"]
         assert not pod["enableServiceLinks"]
         for container in pod["containers"]:

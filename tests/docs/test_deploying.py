@@ -1,6 +1,7 @@
 """docs/deploying.md lists every setting with its default, and its examples make what the service reads."""
 
 import hashlib
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from pydantic_core import PydanticUndefined
 
 from jobs.settings import SharedSettings
 from service.api_keys import ApiKey
+from service.app import create_app
 from service.settings import ServiceSettings
-from tests.deploy.manifests import BASE, variables_of
+from tests.deploy.dockerfile import stages
+from tests.deploy.manifests import BASE, DOCKERFILES, OVERLAYS, ROOT, variables_of
 from tests.docs.pages import blocks, sections
 from worker.settings import WorkerSettings
 
@@ -57,3 +60,30 @@ def test_the_overlay_names_what_the_base_has() -> None:
     assert {image["name"] for image in overlay["images"]} == {image["name"] for image in base["images"]}
     deployed = {resource["metadata"]["name"] for resource in yaml.safe_load_all((BASE / "worker.yaml").read_text())}
     assert {scaled["name"] for scaled in overlay["replicas"]} == deployed
+
+
+def test_the_overlays_that_are_listed_are_there() -> None:
+    (rows,) = [section.rows() for section in sections("docs/deploying.md") if section.heading == "Kubernetes"]
+    assert [name for name, _ in rows] != []
+    assert {name for name, _ in rows} == {str(folder.relative_to(ROOT)) for folder in OVERLAYS}
+
+
+def test_the_images_that_are_listed_are_there() -> None:
+    (rows,) = [section.rows() for section in sections("docs/deploying.md") if section.heading == "Images"]
+    targets = {(file, target.partition("`")[0]) for file, target, _ in rows}
+    assert {ROOT / file for file, _ in targets} == set(DOCKERFILES)
+    assert {target for _, target in targets if target} <= set(stages(ROOT / "docker" / "worker.Dockerfile"))
+
+
+def test_the_request_of_the_compose_section_is_one_that_the_service_answers() -> None:
+    (shell,) = [block for block in blocks("docs/deploying.md", "sh") if "docker compose" in block]
+    (path,) = re.findall(r"http://127\.0\.0\.1:8000(/\w+)", shell)
+    assert path in create_app(ServiceSettings()).openapi()["paths"]
+
+
+def test_no_class_of_settings_has_too_many() -> None:
+    own = {
+        kind: set(kind.model_fields) - set(SharedSettings.model_fields) for kind in (ServiceSettings, WorkerSettings)
+    }
+    assert len(SharedSettings.model_fields) <= 20
+    assert all(len(fields) <= 20 for fields in own.values())

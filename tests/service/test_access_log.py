@@ -47,6 +47,15 @@ def test_request_id_of_the_client_is_kept(client: TestClient) -> None:
         assert client.get(path, headers={"X-Request-ID": "ci-17.a"}).headers["X-Request-ID"] == "ci-17.a"
 
 
+def test_the_job_keeps_the_request_id(client: TestClient, body: Body) -> None:
+    job = client.post("/grow", json=body, headers={"X-Request-ID": "ci-17.a"}).json()
+    assert job["request_id"] == "ci-17.a"
+    replay = {"Idempotency-Key": "one", "X-Request-ID": "first"}
+    body = {**body, "output": f"{body['output']}-2"}
+    client.post("/grow", json=body, headers=replay)
+    assert client.post("/grow", json=body, headers={**replay, "X-Request-ID": "second"}).json()["request_id"] == "first"
+
+
 def test_secrets_stay_out(client_with: ClientFactory, body: Body, llama: Path) -> None:
     client = client_with(
         api_keys=[api_key("ada", source=[f"file://{llama}"])],

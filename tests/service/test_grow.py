@@ -10,6 +10,7 @@ from jobs.queue import STEPS, make_celery, waiting_messages
 from jobs.schema import Job, Plan, Status
 from jobs.store import JobStore
 from service.settings import ServiceSettings
+from tests.jobs.samples import wait_until
 from tests.servers import S3Server, plain_client
 from tests.service.conftest import Body, ClientFactory
 
@@ -30,7 +31,7 @@ def test_accepted_job_is_on_record_and_in_the_queue(
     assert "Idempotency-Replayed" not in response.headers
     assert store.get(job.id) == job
     celery = make_celery(settings)
-    assert waiting_messages(celery) == 1
+    wait_until(lambda: waiting_messages(celery) == 1)
     celery.close()
     assert not output.exists()
 

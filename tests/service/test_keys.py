@@ -132,6 +132,14 @@ def test_scopes(client_with: ClientFactory, keys: KeyStore, scopes: tuple[Scope,
             assert response.status_code in (200, 404, 422), path
 
 
+def test_who_only_reads_is_not_told_the_secret_of_webhooks(client_with: ClientFactory, keys: KeyStore) -> None:
+    client = client_with(**STRANGER)
+    _, reads = keys.create("ada", NOTHING, ("jobs:read",))
+    _, writes = keys.create("ada", NOTHING, ("jobs:write",))
+    assert client.get("/webhook-secret", headers=bearer(reads)).json()["code"] == "scope_required"
+    assert client.get("/webhook-secret", headers=bearer(writes)).json()["secret"].startswith("whsec_")
+
+
 def test_admins_see_every_owners_jobs(client_with: ClientFactory, keys: KeyStore, body: Body, llama: Path) -> None:
     client = client_with(**STRANGER)
     everything = Prefixes(source=(f"file://{llama}",), output=("file:///",))

@@ -10,12 +10,13 @@ from starlette.testclient import TestClient
 
 from service.openapi import as_yaml, main
 from service.settings import ServiceSettings
+from tests.service.conftest import ClientFactory
 from tests.service.keys import api_key
 
 FILE = Path(__file__).parents[2] / "openapi.yaml"
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 BODY_ROUTES = {"/grow", "/plan"}
-PUBLIC_ROUTES = {"/healthz", "/readyz"}
+PUBLIC_ROUTES = {"/healthz", "/readyz", "/metrics"}
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,17 @@ def test_document_is_valid(document: dict[str, Any]) -> None:
     validate(document)
 
 
-def test_document_is_served(client: TestClient, document: dict[str, Any]) -> None:
-    assert client.get("/openapi.json").json() == document
+def test_document_is_served(client_with: ClientFactory, document: dict[str, Any]) -> None:
+    assert client_with(api_keys=[api_key("ada")]).get("/openapi.json").json() == document
+
+
+def test_a_service_without_keys_asks_for_none(client: TestClient, document: dict[str, Any]) -> None:
+    served = client.get("/openapi.json").json()
+    validate(served)
+    assert "securitySchemes" not in served["components"]
+    asking = [operation for operations in served["paths"].values() for operation in operations.values()]
+    assert not any("security" in operation for operation in asking)
+    assert served["paths"].keys() == document["paths"].keys()
 
 
 def test_document_does_not_depend_on_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,15 @@ def test_errors_with_a_sentence_keep_it(error: Exception, code: str, field: str 
     assert (failed.failure.code, failed.failure.field, failed.transient) == (code, field, transient)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried ...")])
+def refused_by_torch() -> Exception:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried ..."), refused_by_torch()]
+)
 def test_memory(error: Exception) -> None:
     failed = explain(error)
     assert (failed.failure.code, failed.transient) == ("out_of_memory", False)

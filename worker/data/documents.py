@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.data.lines import Text
 from worker.data.packing import Run, Runs
@@ -42,15 +43,25 @@ class TokenisedRuns:
 
     def _tokenised(self, texts: list[Text]) -> Iterator[Run]:
         chunks = [list(_chunks(text.text)) for text in texts]
-        flat = [chunk for parts in chunks for chunk in parts]
-        tokens = iter(self._tokenizer(flat, add_special_tokens=False)["input_ids"] if flat else ())
+        tokens = self._tokens([chunk for parts in chunks for chunk in parts])
+        end = [] if self._end is None else [np.asarray([self._end], dtype=np.int32)]
         for text, parts in zip(texts, chunks, strict=True):
-            ids = [token for _ in parts for token in next(tokens)]
-            if text.ends and self._end is not None:
-                ids.append(self._end)
-            run = np.asarray(ids, dtype=np.int32)
+            ids = [next(tokens) for _ in parts] + (end if text.ends else [])
+            run = np.concatenate(ids) if ids else np.empty(0, dtype=np.int32)
             check_vocabulary(run, self._vocab_size, "The data")
             yield Run(text.at, run)
+
+    def _tokens(self, chunks: list[str]) -> Iterator[NDArray[np.int32]]:
+        """Of each chunk; what the tokenizer holds beside them is never more than what a few chunks need."""
+        begin = 0
+        while begin < len(chunks):
+            end, characters = begin, 0
+            while end < len(chunks) and characters < CHUNK_CHARACTERS:
+                characters += len(chunks[end])
+                end += 1
+            for ids in self._tokenizer(chunks[begin:end], add_special_tokens=False)["input_ids"]:
+                yield np.asarray(ids, dtype=np.int32)
+            begin = end
 
 
 def _gathered(texts: Iterable[Text]) -> Iterator[list[Text]]:
@@ -68,17 +79,22 @@ def _gathered(texts: Iterable[Text]) -> Iterator[list[Text]]:
 
 
 def _chunks(document: str) -> Iterator[str]:
-    """Whole lines, about 64 Ki characters at a time: tokenizers are quadratic on very long texts."""
-    lines: list[str] = []
-    length = 0
-    for line in document.splitlines(keepends=True):
-        lines.append(line)
-        length += len(line)
-        if length >= CHUNK_CHARACTERS:
-            yield "".join(lines)
-            lines, length = [], 0
-    if lines:
-        yield "".join(lines)
+    """Whole lines, about 64 Ki characters at a time: tokenizers are quadratic on very long texts, and hold a hundred
+    bytes for each character. A longer line is cut at a space, or anywhere."""
+    begin = 0
+    while begin < len(document):
+        end = _end_of_chunk(document, begin + CHUNK_CHARACTERS)
+        yield document[begin:end]
+        begin = end
+
+
+def _end_of_chunk(document: str, least: int) -> int:
+    most = least + CHUNK_CHARACTERS
+    closing = document.find("\n", least - 1, most)
+    if closing >= 0 or len(document) <= most:
+        return closing + 1 or len(document)
+    space = document.rfind(" ", least, most)
+    return space if space >= 0 else most
 
 
 class KeptRuns:

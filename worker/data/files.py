@@ -8,6 +8,7 @@ from growth.errors import InvalidData
 from storage import NotFound, ObjectInfo, ObjectStore, Uri
 
 READ_BYTES = 1 << 20
+MAX_WHOLE_BYTES = 64 << 20
 
 
 class DataFile:
@@ -30,7 +31,9 @@ class DataFile:
         return self._store.read(self.info.uri, start, length, etag=self.info.etag)
 
     def read_whole(self) -> bytes:
-        """All of the file, for one that is small."""
+        """All of the file, for one that is small. Raises InvalidData where it is not."""
+        if self.size > MAX_WHOLE_BYTES:
+            raise InvalidData(f"{self.name} has {self.size} bytes; at most {MAX_WHOLE_BYTES} of a picture are read.")
         return self.read(0, self.size)
 
 

@@ -16,8 +16,10 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from growth.config import ModelConfig
 from growth.errors import InvalidData
 from growth.source import Folder
+from worker.tokenizer import read_small
 
 PREPROCESSOR = "preprocessor_config.json"
+MAX_PIXELS = 1 << 25
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -72,11 +74,23 @@ def _decoded(picture: Picture, mode: str) -> Image.Image:
     content = picture.read()
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            _check_pixels(picture, image)
             return image.convert(mode)
+    except InvalidData:
+        raise
     except Exception as error:  # every format fails in its own way
         raise InvalidData(
             f"{picture.name} can't be decoded as a PNG, JPEG, WebP or BMP image; convert it, or leave it out."
         ) from error
+
+
+def _check_pixels(picture: Picture, image: Image.Image) -> None:
+    # What the head tells: nothing is unpacked yet.
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InvalidData(
+            f"{picture.name} is {width} by {height} pixels; at most {MAX_PIXELS} are read, so make it smaller."
+        )
 
 
 def _processor(source: Folder, channels: int) -> Any:
@@ -85,7 +99,7 @@ def _processor(source: Folder, channels: int) -> Any:
         return ViTImageProcessorPil(image_mean=[0.5] * channels, image_std=[0.5] * channels)
     with tempfile.TemporaryDirectory() as folder:
         for name in (PREPROCESSOR, "config.json"):
-            Path(folder, name).write_bytes(source.read(name))
+            Path(folder, name).write_bytes(read_small(source, name))
         try:
             return AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
                 folder, local_files_only=True, trust_remote_code=False, backend="pil"

@@ -13,7 +13,13 @@ from worker.data.files import READ_BYTES, DataFile, SeekableFile
 from worker.data.lines import Text, checked_text
 
 MAX_LISTED_FILES = 64
-_BATCH_ROWS = 64
+MAX_TOLD_COLUMNS = 20
+MAX_VALUE_BYTES = 32 << 20
+"""Of one row on average, and of what may be packed ever so tightly: a writer keeps one word for all of its rows."""
+MAX_RATIO = 250
+"""Unpacked to packed; of text it is 3 to 10."""
+_BATCH_ROWS = 8
+"""A row may hold what `MAX_VALUE_BYTES` allows, again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +105,29 @@ class Table:
         opened = pq.ParquetFile(SeekableFile(file), buffer_size=READ_BYTES, pre_buffer=False)
         for name, field in self._fields.items():
             if name not in opened.schema_arrow.names:
-                columns = ", ".join(opened.schema_arrow.names)
-                raise InvalidData(f"{file.name} has no column {name!r}; its columns are {columns}.", field=field)
+                columns = ", ".join(column[:40] for column in opened.schema_arrow.names[:MAX_TOLD_COLUMNS])
+                more = len(opened.schema_arrow.names) - MAX_TOLD_COLUMNS
+                told = columns + (f" and {more} more" if more > 0 else "")
+                raise InvalidData(f"{file.name} has no column {name!r}; its columns are {told}.", field=field)
+        _check_sizes(opened.metadata, file, self._fields)
         return opened
+
+
+def _check_sizes(metadata: pq.FileMetaData, file: DataFile, fields: dict[str, str]) -> None:
+    """Refuses what unpacks to more than its length lets expect, and rows that no document fills."""
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group)
+        for number in range(rows.num_columns):
+            column = rows.column(number)
+            name, unpacked = column.path_in_schema.partition(".")[0], column.total_uncompressed_size
+            if name not in fields or unpacked <= MAX_VALUE_BYTES:
+                continue
+            if unpacked > MAX_RATIO * column.total_compressed_size or unpacked > MAX_VALUE_BYTES * rows.num_rows:
+                raise InvalidData(
+                    f"Column {name!r} of row group {group} of {file.name} unpacks to {unpacked} bytes from "
+                    f"{column.total_compressed_size}; write it again with shorter rows.",
+                    field=fields[name],
+                )
 
 
 @contextmanager

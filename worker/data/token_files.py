@@ -102,7 +102,7 @@ def _npy(file: DataFile) -> _Array:
         raise InvalidData(f"{file.name} is no .npy array; write token ids with numpy.save.") from error
     if not np.issubdtype(dtype, np.integer):
         raise InvalidData(f"{file.name} does not hold an array of whole numbers, which token ids are.")
-    if file.size != head.tell() + prod(shape) * dtype.itemsize:
+    if min(shape, default=0) < 0 or file.size != head.tell() + prod(shape) * dtype.itemsize:
         raise InvalidData(f"{file.name} is no .npy array of the length that its head tells; write it again.")
     if by_columns and sum(side > 1 for side in shape) > 1:
         raise InvalidData(f"{file.name} is stored by columns; write numpy.ascontiguousarray of it.")
