@@ -93,7 +93,7 @@ bench-api: $(READY)
 
 # Hours on two cores; results of runs are kept in .savings, so that it goes on where it was interrupted.
 bench-savings: $(READY)
-	for model in llama gpt2 bert vit; do \
+	for model in llama llama-small gpt2 bert vit; do \
 	  $(BIN)/python -m benchmarks.savings --model $$model --json --plot benchmarks/results/savings-$$model.svg \
 	    > benchmarks/results/savings-$$model.json || exit 1; \
 	done

@@ -35,14 +35,14 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-WHOLE = BeforeValidator(_whole)
+WHOLE_NUMBER = BeforeValidator(_whole)
 StorageUri = Annotated[
     str,
     StringConstraints(pattern=r"^(s3|file)://[^\s\x00-\x1f\x7f-\x9f]+$", max_length=2048),
     Field(description="`s3://bucket/prefix` or `file:///absolute/folder`"),
 ]
 WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=2048)]
-Size = Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE), WHOLE]
+Size = Annotated[int, Field(strict=True, ge=1, le=MAX_SIZE), WHOLE_NUMBER]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,63}$")]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]
 MethodName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
@@ -98,7 +98,7 @@ class Data(Closed):
     """For images in `parquet`: the column of encoded images, as bytes or as a struct with `bytes` in it."""
     label_field: Annotated[str, StringConstraints(min_length=1, max_length=256)] = "label"
     """For images in `parquet`: the column of labels, numbers or names of the config's `label2id`."""
-    sequence_length: Annotated[int, Field(strict=True, ge=8, le=131_072), WHOLE] = 128
+    sequence_length: Annotated[int, Field(strict=True, ge=8, le=131_072), WHOLE_NUMBER] = 128
     """Tokens in one packed sequence; at most the model's positions."""
     held_out_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     """The share of the sequences or images that no fit sees, 64 of them at most; reported losses are measured on it.
@@ -110,9 +110,9 @@ class Data(Closed):
 class Pretraining(Closed):
     """How an untrained source is trained before it grows: AdamW on the job's own `data`."""
 
-    steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE]
+    steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE_NUMBER]
     """Optimizer steps."""
-    batch_size: Annotated[int, Field(strict=True, ge=1, le=65_536), WHOLE] = 16
+    batch_size: Annotated[int, Field(strict=True, ge=1, le=65_536), WHOLE_NUMBER] = 16
     """Sequences in a step."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """At its peak, after the warm-up."""
@@ -128,7 +128,7 @@ class Pretraining(Closed):
     """Of AdamW: how much of the mean squared gradient each step keeps."""
     gradient_clip: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """The largest norm of the gradient; 0 is no clipping."""
-    held_out_every: Annotated[int, Field(strict=True, ge=1, le=1_000_000, validate_default=True), WHOLE] = 50
+    held_out_every: Annotated[int, Field(strict=True, ge=1, le=1_000_000, validate_default=True), WHOLE_NUMBER] = 50
     """Steps between two measurements of the held-out loss; there are at most 10,000."""
 
     @field_validator("held_out_every")
@@ -226,7 +226,7 @@ class GrowthRequest(Closed):
     reports no loss."""
     dtype: Dtype | None = None
     """The dtype that is written; the source's own where left out. The arithmetic is float32 always."""
-    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63), WHOLE] = 0
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63), WHOLE_NUMBER] = 0
     """Seeds every random choice: the same request writes the same bytes."""
     labels: Annotated[
         dict[Label, LabelValue], Field(max_length=MAX_LABELS, json_schema_extra={"additionalProperties": False})
@@ -236,7 +236,7 @@ class GrowthRequest(Closed):
     """Where to send a signed message once the job has ended (docs/webhooks.md)."""
     priority: Priority = "normal"
     """Which jobs wait for which: those of a higher priority start first, but never stop one that runs."""
-    max_shard_bytes: Annotated[int, Field(strict=True, ge=1_000_000, le=50_000_000_000), WHOLE] = 5_000_000_000
+    max_shard_bytes: Annotated[int, Field(strict=True, ge=1_000_000, le=50_000_000_000), WHOLE_NUMBER] = 5_000_000_000
     """No safetensors shard is larger, save one that holds a single larger tensor."""
     verify: bool = True
     """Load source and target and compare their logits before the commit."""

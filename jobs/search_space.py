@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from jobs.schema import Closed
+from jobs.schema import WHOLE_NUMBER, Closed
 
 MAX_CHOICES = 64
 MAX_EXPONENT = 40
@@ -46,8 +46,8 @@ class PowersOfTwo(Closed):
     """2 to the power of every whole number between two, both included: the grid that muTransfer is drawn over."""
 
     powers_of_two: tuple[
-        Annotated[int, Field(strict=True, ge=-MAX_EXPONENT, le=MAX_EXPONENT)],
-        Annotated[int, Field(strict=True, ge=-MAX_EXPONENT, le=MAX_EXPONENT)],
+        Annotated[int, Field(strict=True, ge=-MAX_EXPONENT, le=MAX_EXPONENT), WHOLE_NUMBER],
+        Annotated[int, Field(strict=True, ge=-MAX_EXPONENT, le=MAX_EXPONENT), WHOLE_NUMBER],
     ]
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ from pydantic import (
 
 from jobs.schema import (
     MAX_LABELS,
+    WHOLE_NUMBER,
     Answer,
     Closed,
     Data,
@@ -51,9 +52,9 @@ PrunerName = Literal["median", "successive_halving", "none"]
 class DerivedProxy(Closed):
     """A proxy made of the target: as deep or shallower, and so many times narrower."""
 
-    width_ratio: Annotated[int, Field(strict=True, ge=1, le=4096)]
+    width_ratio: Annotated[int, Field(strict=True, ge=1, le=4096), WHOLE_NUMBER]
     """How many times as wide as the proxy the target is: hidden size, feed-forward size and heads; `head_dim` stays."""
-    num_hidden_layers: Annotated[int | None, Field(strict=True, ge=1)] = None
+    num_hidden_layers: Annotated[int | None, Field(strict=True, ge=1), WHOLE_NUMBER] = None
     """The target's own where left out."""
 
 
@@ -91,7 +92,7 @@ class Pruner(Closed):
     name: PrunerName = "median"
     """`median`: once it is worse than the median of the others at the same step. `successive_halving`: unless it is
     in the better third at 1/9 and at 1/3 of the steps, or so. `none`: never."""
-    after_trials: Annotated[int, Field(strict=True, ge=1, le=MAX_TRIALS)] = 4
+    after_trials: Annotated[int, Field(strict=True, ge=1, le=MAX_TRIALS), WHOLE_NUMBER] = 4
     """`median` lets so many trials run to their end first."""
     after_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """And every trial for this share of its steps."""
@@ -139,9 +140,9 @@ class TuneRequest(Closed):
     ten times in a trial unless `held_out_every` says otherwise, 64 times at most."""
     search_space: Annotated[dict[Name, Values], Field(min_length=1)] = Field(default_factory=lambda: {**DEFAULT_SPACE})
     """Where left out, learning rates over powers of two."""
-    trials: Annotated[int, Field(strict=True, ge=1, le=MAX_TRIALS)] = 16
+    trials: Annotated[int, Field(strict=True, ge=1, le=MAX_TRIALS), WHOLE_NUMBER] = 16
     """How many points are tried; a grid has no more than it has points."""
-    parallel: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    parallel: Annotated[int, Field(strict=True, ge=1, le=64), WHOLE_NUMBER] = 1
     """Trials side by side, on as many workers as are free."""
     sampler: Sampler = "tpe"
     """How the next point is chosen: `tpe` learns from the trials before it; with one trial at a time, `seed` fixes all
@@ -150,7 +151,7 @@ class TuneRequest(Closed):
         default_factory=Pruner
     )
     """`"median"` is short for `{"name": "median"}`."""
-    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63), WHOLE_NUMBER] = 0
     """Seeds the choice of points, and the weights and the order of the data, which all trials have in common."""
     labels: Annotated[dict[Label, LabelValue], Field(max_length=MAX_LABELS)] = Field(default_factory=dict)
     """Free words to find the job by."""

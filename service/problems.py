@@ -175,9 +175,18 @@ async def _refuse_body(request: Request, error: Exception) -> Response:
     return respond(make_problem(422, "invalid_request", told.sentence, field=told.field, hint=told.hint))
 
 
-async def _refuse_http(_request: Request, error: Exception) -> Response:
+async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return respond(http_problem(error), error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers |= _allow(request)
+    return respond(http_problem(error), headers)
+
+
+def _allow(request: Request) -> dict[str, str]:
+    """All that the path takes: the framework names the methods of the first function at it."""
+    described = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path", None), {})
+    return {"Allow": ", ".join(sorted(map(str.upper, described)))} if described else {}
 
 
 async def _fail(request: Request, _error: Exception) -> Response:

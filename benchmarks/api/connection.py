@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any, Self
 
 
@@ -29,8 +30,10 @@ class Connection:
         while line := await self._reader.readline():
             yield line
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
 
 
 def get(path: str, accept: str = "*/*") -> bytes:

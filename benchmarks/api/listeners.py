@@ -47,7 +47,7 @@ def measure(service: Served, clients: Clients, listeners: int) -> dict[str, Any]
 async def _submitted(service: Served) -> str:
     client = await Connection.to(service.port)
     status, body = await client.ask(post("/grow", next(bodies(service)), uuid.uuid4().hex))
-    client.close()
+    await client.close()
     assert status == 202, body
     return id_of(body)
 
@@ -72,7 +72,7 @@ def _listen(port: int, job_id: str, count: int) -> list[list[str]]:
         client = await Connection.to(port)
         lines = client.lines(get(f"/jobs/{job_id}/events", "text/event-stream"))
         ids = [line.split()[1].decode() async for line in lines if line.startswith(b"id: ")]
-        client.close()
+        await client.close()
         return ids
 
     async def listen() -> list[list[str]]:

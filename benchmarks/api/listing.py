@@ -65,4 +65,6 @@ async def _pages(few: Served, many: Served, rounds: int) -> dict[str, Any]:
             "many_milliseconds": round(1e3 * large, 2),
             "ratio": round(median(b / a for a, b in zip(*seconds, strict=True)), 2),
         }
+    for client in clients:
+        await client.close()
     return found

@@ -95,7 +95,7 @@ def _flood(port: int, requests: list[bytes], connections: float) -> Answers:
         await asyncio.gather(*map(send_all, clients))
         ended = time.monotonic()
         for client in clients:
-            client.close()
+            await client.close()
         return Answers(seconds, statuses, began, ended)
 
     return asyncio.run(flood())
@@ -123,7 +123,7 @@ def _paced(port: int, requests: list[bytes], rate: float) -> Answers:
         await asyncio.gather(*under_way)
         ended = time.monotonic()
         for client in idle:
-            client.close()
+            await client.close()
         return Answers(seconds, statuses, began, ended)
 
     return asyncio.run(paced())

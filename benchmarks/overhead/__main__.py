@@ -42,6 +42,8 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=7)
     arguments.add_argument("--json", action="store_true")
     given = arguments.parse_args()
+    # What was started has to be stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as name, running(Path(name), "moto", 1) as machines:
         found = _measured(machines, given.rounds)
     print(json.dumps(found, indent=1) if given.json else "\n".join(_lines(found)))

@@ -19,13 +19,13 @@ from benchmarks.savings.runs import execute
 from benchmarks.savings.search import Course, Search
 
 LADDER = (100, 200, 300, 400, 600, 800)
-SHORT_LADDER = (50, 100, 150, 200, 300, 400, 600)
+LATE_LADDER = (200, 300, 400, 600)
 MODELS: Mapping[str, tuple[Recipe, Search]] = {
     "llama": (recipe.LLAMA, Search(1600, 2e-3, 1e-3, LADDER, 200, 200, methods.LLAMA)),
     "llama-small": (recipe.LLAMA_SMALL, Search(800, 4e-3, 2e-3, LADDER, 300, 100, methods.LLAMA_SMALL)),
-    "gpt2": (recipe.GPT2, Search(800, 4e-3, 2e-3, SHORT_LADDER, 150, 100, methods.PRE_LN)),
-    "bert": (recipe.BERT, Search(800, 2e-3, 1e-3, SHORT_LADDER, 150, 100, methods.POST_LN)),
-    "vit": (recipe.VIT, Search(800, 2e-3, 1e-3, SHORT_LADDER, 150, 100, methods.PRE_LN)),
+    "gpt2": (recipe.GPT2, Search(800, 4e-3, 4e-3, LATE_LADDER, 300, 100, methods.PRE_LN)),
+    "bert": (recipe.BERT, Search(800, 2e-3, 2e-3, LATE_LADDER, 300, 100, methods.POST_LN)),
+    "vit": (recipe.VIT, Search(800, 2e-3, 2e-3, LATE_LADDER, 300, 100, methods.PRE_LN)),
 }
 SMOKE = (recipe.TINY, Search(40, 1e-2, 1e-2, (4, 8, 16, 32), 8, 8, methods.TINY))
 

@@ -67,7 +67,8 @@ LLAMA_SMALL = (
     _entry("hypercloning, noise of 10 dB, identity", **NOISY),
     PAD,
     _entry("lemon, stack", "stack", width="lemon"),
-    _ligo("ligo from lemon, 25 steps", 25, "lemon"),
+    _ligo("ligo from pad, 50 steps", 50),
+    _ligo("ligo from lemon, 25 steps", 25, "lemon", once=True),
 )
 _ANY = (
     PAD,

@@ -187,6 +187,8 @@ def _tried(row: dict[str, Any]) -> str:
     """What a method without a saving came to."""
     said = "not reached" if row["complete"] else "unfinished"
     last = [(steps, result["loss"]) for by in row["runs"].values() for steps, result in by.items()]
+    if not last and row["losses_by_rate"]:
+        return f"{said}: {min(row['losses_by_rate'].values())} so far at the least budget"
     return f"{said}: {max(last)[1]} after {max(last)[0]} steps" if last else "not run"
 
 

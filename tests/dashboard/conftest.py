@@ -29,7 +29,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.xdist_group("dashboard"))
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running as long as it is open, so it must not outlive these tests.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     executable = find_chromium()
     if executable is None:

@@ -19,6 +19,7 @@ from tests.service import contract_hooks
 from tests.service.keys import api_key, sent_by
 from tests.service.process import service_process
 
+ROOT = Path(__file__).parents[2]
 SEED = 1
 EXAMPLES = 10
 PHASES = ("Examples", "Coverage", "Fuzzing", "Stateful")
@@ -58,7 +59,8 @@ def test_schemathesis_finds_nothing(keyed: bool, redis_url: str, store: JobStore
         told = {contract_hooks.SOURCE: f"file://{llama}", contract_hooks.OUTPUTS: outputs}
         found = subprocess.run(
             [*_command(tmp_path), "run", f"{service.url}/openapi.json", "--checks", "all", "--no-color"],
-            env={**os.environ, **told},
+            env={**os.environ, **told, "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,  # where it keeps what it found, for the next run
             capture_output=True,
             text=True,
         )
