@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import redis
 
 from jobs.schema import Status
 from jobs.settings import SharedSettings
@@ -31,6 +32,13 @@ IDLE_SERVICE_BYTES = 160 * MIB
 IDLE_CHILD_BYTES = 1024 * MIB
 """A process that has imported torch and transformers."""
 FIELDS = ("source", "output", "data", "optimizer", "operator", "tokenizer")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(valkey: RedisServer) -> None:
+    """Webhooks of the test before would be sent, and their names looked up, in this one."""
+    with redis.Redis.from_url(_at(valkey)) as client:
+        client.flushdb()
 
 
 @pytest.fixture
