@@ -78,7 +78,7 @@ _ANY = (
     _entry("pad, interpolate", "interpolate", width="pad", once=True),
     _entry("lemon, solar", "solar", width="lemon", once=True),
     _entry("bert2bert, unequal split, stack", "bert2bert", split="unequal", once=True),
-    _ligo("ligo from pad, 50 steps", 50, once=True),
+    _ligo("ligo from pad, 50 steps", 50),
 )
 PRE_LN = (
     *_ANY,
