@@ -64,7 +64,7 @@ def test_places_that_can_not_be(grow: Grow, body: Body, tmp_path: Path) -> None:
     result = grow("doctor", str(request), "--json")
     assert result.exit_code == Exit.BAD_REQUEST
     assert _unwell(_found(result))["request"] == "failed"
-    assert "config.json" in _found(result)["request"]["told"]
+    assert "nothing" in _found(result)["request"]["told"]
 
 
 def test_a_key_that_is_none_and_a_store_that_forgets(grow: Grow, frail_redis: RedisServer, tmp_path: Path) -> None:
