@@ -83,17 +83,22 @@ def test_a_killed_child_is_tried_again(make_farm: MakeFarm, proxied: S3Server, p
     assert told == ["The process that did the work was ended by SIGKILL, as happens where memory runs out."]
 
 
-def test_a_child_that_dies_in_every_attempt_poisons_the_job(make_farm: MakeFarm, llama: Path) -> None:
-    farm = make_farm(max_attempts=2)
-    job = farm.submit(farm.request(farm.upload(llama)))
+def test_a_child_that_dies_in_every_attempt_poisons_the_job(
+    make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path
+) -> None:
+    farm = make_farm(proxied, max_attempts=2)
+    gates = [Gate(proxy, "PUT", f"-a{attempt}-00002-of-") for attempt in (1, 2)]
+    job = farm.submit(farm.request(farm.upload(llama), **SHARDED))
     with farm.worker() as worker:
-        for attempt in (1, 2):
-            wait_until(lambda: farm.store.get(job.id).attempt == attempt and bool(worker.children()))  # noqa: B023
-            os.kill(worker.children()[0], signal.SIGKILL)
+        for gate in gates:
+            gate.wait()
+            (child,) = worker.children()
+            os.kill(child, signal.SIGKILL)
+            gate.open()
         ended = farm.wait_for(job, Status.FAILED)
+        wait_until(lambda: not farm.objects(Uri.parse(job.request.output)))
     assert ended.error is not None
     assert ended.error.code == "poison"
-    assert not farm.objects(Uri.parse(job.request.output))
 
 
 def test_the_child_dies_with_its_worker(make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path) -> None:
