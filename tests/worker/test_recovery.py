@@ -96,7 +96,7 @@ def test_a_child_that_dies_in_every_attempt_poisons_the_job(
             os.kill(child, signal.SIGKILL)
             gate.open()
         ended = farm.wait_for(job, Status.FAILED)
-        wait_until(lambda: not farm.objects(Uri.parse(job.request.output)))
+        wait_until(lambda: not list(farm.storage.list(Uri.parse(job.request.output))))
     assert ended.error is not None
     assert ended.error.code == "poison"
 
