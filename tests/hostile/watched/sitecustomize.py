@@ -22,16 +22,20 @@ def _watch(folder: Path) -> None:
         if event in _EVENTS:
             note(f"{event} {arguments[1:] if event == 'socket.connect' else arguments[:2]!r}")
 
-    def tell_peaks() -> None:
-        told = 0
+    def tell_peak(told: int) -> int:
+        if (peak := _peak_kilobytes()) > told:
+            note(f"peak {peak} {' '.join(sys.orig_argv)}")
+        return peak
+
+    def tell_peaks(told: int) -> None:
+        # Again and again, because the process may be killed.
         while True:
-            # Again and again, because the process may be killed.
-            if (peak := _peak_kilobytes()) > told:
-                note(f"peak {(told := peak)} {' '.join(sys.orig_argv)}")
             time.sleep(0.1)
+            told = tell_peak(told)
 
     sys.addaudithook(hook)
-    threading.Thread(target=tell_peaks, name="watch", daemon=True).start()
+    # Once before anything else, because the process may end before a thread of its has had its turn.
+    threading.Thread(target=tell_peaks, args=[tell_peak(0)], name="watch", daemon=True).start()
 
 
 def _peak_kilobytes() -> int:
