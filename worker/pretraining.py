@@ -187,7 +187,8 @@ class Pretraining:
             )
 
     def _copy_tokenizer(self, given: Folder) -> None:
-        present = [name for name in TOKENIZER_FILES if name in set(given.names())]
+        names = set(given.names())
+        present = [name for name in TOKENIZER_FILES if name in names]
         if not present:
             raise InvalidData(
                 f"There are no tokenizer files at {given.uri}; give the folder that a tokenizer was saved to.",

@@ -37,7 +37,8 @@ class Tokenizer(Protocol):
 
 def load_tokenizer(source: Folder) -> Tokenizer:
     """The source's own tokenizer. Raises InvalidData where there is none, or transformers can't read it."""
-    present = [name for name in TOKENIZER_FILES if name in set(source.names())]
+    names = set(source.names())
+    present = [name for name in TOKENIZER_FILES if name in names]
     with tempfile.TemporaryDirectory() as folder:
         for name in (*present, "config.json"):
             Path(folder, name).write_bytes(read_small(source, name))
