@@ -74,6 +74,7 @@ openapi: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m growth.catalogue > docs/architectures.md
+	$(BIN)/python -m reference.pictures docs/images
 
 site: $(READY)
 	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --strict

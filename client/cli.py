@@ -1,19 +1,22 @@
 """The `grow` command: what it takes, what it prints and how it exits."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version as installed_version
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from client import exits, plugins, show
 from client.calls import JobFilter
+from client.completion import job_ids, method_names
 from client.doctor import findings
 from client.errors import GrowError
 from client.follow import Follower
@@ -34,17 +37,38 @@ app = typer.Typer(
     epilog=exits.HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
+UNFOLDED_WIDTH = 10_000
+JOBS, SERVICE = "Jobs", "The service"
+"""Which commands stand together in `grow --help`; `client.plugins` has those of other packages."""
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.", autocompletion=job_ids)]
 RequestFile = Annotated[
     Path | None,
     typer.Argument(metavar="REQUEST", help="A file with the body of `POST /grow`; - reads the standard input."),
 ]
-Timeout = Annotated[float | None, typer.Option(help="Stop waiting after so many seconds; the job goes on.")]
+Timeout = Annotated[
+    float | None, typer.Option(min=0, metavar="SECONDS", help="Stop waiting after so many; the job goes on.")
+]
 
 
-@app.command(epilog=exits.HELP)
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(installed_version("model-growth"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Grow a small pretrained transformer checkpoint into a larger one."""
+
+
+@app.command(epilog=exits.HELP, rich_help_panel=SERVICE)
 @flattened
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -75,16 +99,16 @@ def up(
         run_local_service(Options(host, port, state_dir, workers), on_ready, follower.show_new if verbose else _nothing)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=JOBS)
 @flattened
 def plan(flags: RequestFlags, service: Service, request: RequestFile = None) -> None:
     """Tell what a request would do, without doing it."""
     with _told_errors(service.as_json), service.client() as client:
-        found = client.plan(flags.laid_over(read_body(request)))
+        found = client.plan(_asked(flags.laid_over(read_body(request))))
         _print(found, service, show.plan)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=JOBS)
 @flattened
 def submit(
     flags: RequestFlags,
@@ -98,16 +122,18 @@ def submit(
 ) -> None:
     """Submit a request: a file, flags, or a file with flags laid over it."""
     with _told_errors(service.as_json), service.client() as client:
-        job = client.submit(flags.laid_over(read_body(request)), idempotency_key)
+        job = client.submit(_asked(flags.laid_over(read_body(request))), idempotency_key)
         if not wait:
             _print(job, service, show.job)
             return
         if not service.as_json:
-            Console(stderr=True).print(f"Submitted {job.id}.", highlight=False)
+            _note(f"Submitted {job.id}.")
+            if timeout is None:
+                _show_live(client, job)
         _end(client.wait(job.id, timeout), service)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=JOBS)
 @flattened
 def tune(
     flags: SearchFlags,
@@ -125,17 +151,17 @@ def tune(
 ) -> None:
     """Search hyper-parameters on a small proxy, and carry them over to a large target by muTransfer."""
     with _told_errors(service.as_json), service.client() as client:
-        job = client.tune(flags.laid_over(read_body(request, "the body of `POST /tune`")), idempotency_key)
+        job = client.tune(_asked(flags.laid_over(read_body(request, "the body of `POST /tune`"))), idempotency_key)
         if not wait:
             _print(job, service, show.job)
             return
         if not service.as_json:
-            Console(stderr=True).print(f"Submitted {job.id}.", highlight=False)
+            _note(f"Submitted {job.id}.")
             _show_live(client, job)
         _end(client.wait(job.id), service)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=JOBS)
 @flattened
 def watch(job_id: JobId, service: Service) -> None:
     """Show a job live until it ends, and exit as it ended; Ctrl-C leaves the job running."""
@@ -150,7 +176,7 @@ def watch(job_id: JobId, service: Service) -> None:
         _end(client.job(job_id), service)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=JOBS)
 @flattened
 def status(job_id: JobId, service: Service) -> None:
     """Show a job as it is now."""
@@ -158,7 +184,7 @@ def status(job_id: JobId, service: Service) -> None:
         _print(client.job(job_id), service, show.job)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=JOBS)
 @flattened
 def wait(job_id: JobId, service: Service, timeout: Timeout = None) -> None:
     """Wait until a job ends, and exit as it ended."""
@@ -166,15 +192,18 @@ def wait(job_id: JobId, service: Service, timeout: Timeout = None) -> None:
         _end(client.wait(job_id, timeout), service)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=JOBS)
 @flattened
 def cancel(job_id: JobId, service: Service) -> None:
     """End a queued job, ask a running one to stop."""
     with _told_errors(service.as_json), service.client() as client:
-        _print(client.cancel(job_id), service, show.job)
+        job = client.cancel(job_id)
+        if job.status.terminal and job.status is not Status.CANCELLED and not service.as_json:
+            _note(f"{job.id} had {job.status} already; there was nothing to cancel.")
+        _print(job, service, show.job)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=JOBS)
 @flattened
 def retry(job_id: JobId, service: Service) -> None:
     """Try a failed or cancelled job again, as a new job."""
@@ -182,7 +211,7 @@ def retry(job_id: JobId, service: Service) -> None:
         _print(client.retry(job_id), service, show.job)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=SERVICE)
 @flattened
 def webhook(job_id: JobId, service: Service) -> None:
     """Send the webhook of an ended job once more."""
@@ -190,7 +219,7 @@ def webhook(job_id: JobId, service: Service) -> None:
         _print(client.send_webhook(job_id), service, show.job)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=SERVICE)
 @flattened
 def secret(
     service: Service,
@@ -204,12 +233,12 @@ def secret(
         typer.echo(json.dumps({"secret": found}) if service.as_json else found)
 
 
-@app.command("list", epilog=exits.HELP)
+@app.command("list", epilog=exits.HELP, rich_help_panel=JOBS)
 @flattened
 def list_jobs(
     service: Service,
     status: Annotated[Status | None, typer.Option(help="Only jobs of this status.")] = None,
-    method: Annotated[str | None, typer.Option(help="Only jobs of this method.")] = None,
+    method: Annotated[str | None, typer.Option(help="Only jobs of this method.", autocompletion=method_names)] = None,
     label: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="Only jobs with this label.")] = None,
     owner: Annotated[str | None, typer.Option(help="Jobs of another owner, with a key that may.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
@@ -217,10 +246,14 @@ def list_jobs(
     """List jobs, newest first."""
     with _told_errors(service.as_json), service.client() as client:
         found = client.jobs(JobFilter(status, method, _label(label), owner=owner), page_size=min(limit, 200))
-        _print_all(list(islice(found, limit)), service, show.jobs)
+        listed = list(islice(found, limit))
+        if not listed and not service.as_json:
+            _note("No jobs found.")
+            return
+        _print_all(listed, service, show.jobs)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=SERVICE)
 @flattened
 def methods(service: Service) -> None:
     """List the growth methods and their options."""
@@ -228,7 +261,7 @@ def methods(service: Service) -> None:
         _print_all(client.methods(), service, show.methods)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=SERVICE)
 @flattened
 def architectures(service: Service) -> None:
     """List the families of models that can be grown."""
@@ -236,7 +269,7 @@ def architectures(service: Service) -> None:
         _print_all(client.architectures(), service, show.architectures)
 
 
-@app.command(epilog=exits.HELP)
+@app.command(epilog=exits.HELP, rich_help_panel=SERVICE)
 @flattened
 def doctor(service: Service, request: RequestFile = None) -> None:
     """Look whether all is well: the service, the key, versions, torch, and with a request its places in storage."""
@@ -244,13 +277,13 @@ def doctor(service: Service, request: RequestFile = None) -> None:
         failed = None
         with service.client() as client:
             for found in findings(client, read_body(request)):
-                typer.echo(json.dumps(found.as_dict())) if service.as_json else Console().print(show.finding(found))
+                typer.echo(json.dumps(found.as_dict())) if service.as_json else _print_text(show.finding(found))
                 if found.state == "failed" and failed is None:
                     failed = exits.of_error(found.error) if found.error else exits.Exit.FAILED
         raise typer.Exit(failed or exits.Exit.SUCCEEDED)
 
 
-@app.command()
+@app.command(rich_help_panel=SERVICE)
 def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Print the version of this command."""
     found = installed_version("model-growth")
@@ -298,7 +331,7 @@ def _print(found: Shown, service: Service, shown: Callable[[Shown], RenderableTy
     if service.as_json:
         typer.echo(found.model_dump_json())
     else:
-        Console().print(shown(found))
+        _print_text(shown(found))
 
 
 def _print_all(found: Sequence[Shown], service: Service, shown: Callable[[Sequence[Shown]], RenderableType]) -> None:
@@ -306,7 +339,24 @@ def _print_all(found: Sequence[Shown], service: Service, shown: Callable[[Sequen
         for one in found:
             typer.echo(one.model_dump_json())
     else:
-        Console().print(shown(found))
+        _print_text(shown(found))
+
+
+def _print_text(text: RenderableType) -> None:
+    # What another program reads keeps one line for each row, as long as that may be.
+    console = Console(width=None if sys.stdout.isatty() else UNFOLDED_WIDTH)
+    console.print(text, soft_wrap=isinstance(text, Text))
+
+
+def _note(sentence: str) -> None:
+    """For a person, beside the answer."""
+    Console(stderr=True).print(sentence, highlight=False, soft_wrap=True)
+
+
+def _asked(body: dict[str, Any]) -> dict[str, Any]:
+    if not body:
+        raise typer.BadParameter("Name a request: a file, - for the standard input, or flags; --help lists them.")
+    return body
 
 
 def _label(text: str | None) -> tuple[str, str] | None:

@@ -13,6 +13,7 @@ from client.feed import SILENT_SECONDS, Feed
 DEFAULT_URL = "http://127.0.0.1:8765"
 DEFAULT_TIMEOUT_SECONDS = 30.0
 DEFAULT_RETRIES = 3
+ADDRESS_HINT = f"Write it in full, such as {DEFAULT_URL}, with --url or GROW_URL."
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -38,9 +39,9 @@ class Connection:
         try:
             url = httpx2.URL(self.url)
         except httpx2.InvalidURL as error:
-            raise Unreachable(self.url, str(error)) from None
+            raise Unreachable(self.url, str(error), ADDRESS_HINT) from None
         if url.scheme not in ("http", "https") or not url.host:
-            raise Unreachable(self.url, "an address starts with http:// or https://")
+            raise Unreachable(self.url, "an address starts with http:// or https://", ADDRESS_HINT)
         return ClientOptions(
             base_url=url,
             headers=self._headers(),
@@ -72,6 +73,9 @@ class Connection:
     def unreachable(self, error: httpx2.TransportError) -> Unreachable:
         if isinstance(error, httpx2.ReadTimeout):
             return Unreachable(self.url, f"no answer within {self._timeout_seconds:g} s")
+        if "WRONG_VERSION_NUMBER" in str(error):
+            plain = self.url.replace("https://", "http://", 1)
+            return Unreachable(self.url, "what listens there does not speak TLS", f"Try {plain}.")
         return Unreachable(self.url, str(error) or type(error).__name__)
 
     def _headers(self) -> dict[str, str]:

@@ -13,10 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from client.errors import GrowError, ProblemError, Unreachable
+from client.hints import hint_for
 from client.sdk import GrowClient
 
 State = Literal["ok", "warning", "failed"]
-UNAUTHORIZED, FORBIDDEN = 401, 403
 TORCH_SECONDS = 120
 _TORCH = (
     "import json, torch; gpus = [torch.cuda.get_device_name(at) for at in range(torch.cuda.device_count())]; "
@@ -89,11 +89,6 @@ def _job_store(client: GrowClient) -> Iterator[Finding]:
 def _key(client: GrowClient) -> Finding:
     try:
         known = len(client.methods())
-    except ProblemError as error:
-        if error.status not in (UNAUTHORIZED, FORBIDDEN):
-            return _failed("key", error)
-        hint = "Give a valid key with --api-key or GROW_API_KEY; an operator makes one with `grow keys create`."
-        return Finding("key", "failed", error.detail, error.hint or hint, error)
     except GrowError as error:
         return _failed("key", error)
     return Finding("key", "ok", f"the service lets this caller in, and offers {known} methods")
@@ -143,6 +138,4 @@ def _installed(name: str) -> bool:
 
 def _failed(name: str, error: GrowError) -> Finding:
     code = error.code if isinstance(error, ProblemError) else type(error).__name__
-    return Finding(
-        name, "failed", error.detail, error.hint or f"docs/errors.md tells what to do about `{code}`.", error
-    )
+    return Finding(name, "failed", error.detail, hint_for(error) or f"docs/errors.md tells more of `{code}`.", error)

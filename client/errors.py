@@ -50,10 +50,10 @@ class NotFoundError(ProblemError):
 
 
 class Unreachable(GrowError):
-    def __init__(self, url: str, reason: str) -> None:
+    def __init__(self, url: str, reason: str, hint: str | None = None) -> None:
         super().__init__(
             f"No service answers at {url} ({reason}).",
-            "Start one on this machine with `grow up`, or name another with --url or GROW_URL.",
+            hint or "Start one on this machine with `grow up`, or name another with --url or GROW_URL.",
         )
         self.url = url
 

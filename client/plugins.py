@@ -21,6 +21,13 @@ SUMMARIES = {
     "rebuild": "Put jobs on record again from their outputs, after a loss of Redis.",
     "keys": "Make, list and revoke API keys, as the operator of a service.",
 }
+ADDED = "Added commands"
+PANELS = {
+    "run": "On this machine",
+    "coord-check": "On this machine",
+    "rebuild": "For operators",
+    "keys": "For operators",
+}
 EVERYTHING_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -28,7 +35,9 @@ def add_to(app: typer.Typer) -> None:
     """Adds every command that an installed package offers; none is imported for it."""
     for entry in entry_points(group=GROUP):
         summary = SUMMARIES.get(entry.name, f"Added by {entry.module}.")
-        app.command(entry.name, help=summary, context_settings=EVERYTHING_THROUGH)(_forward_to(entry))
+        panel = PANELS.get(entry.name, ADDED)
+        forward = app.command(entry.name, help=summary, rich_help_panel=panel, context_settings=EVERYTHING_THROUGH)
+        forward(_forward_to(entry))
 
 
 def _forward_to(entry: EntryPoint) -> Callable[[typer.Context], None]:
@@ -48,6 +57,10 @@ def command_of(loaded: typer.Typer | Callable[..., None]) -> typer.Typer:
     """What an entry point gave, as an application of its own."""
     if isinstance(loaded, typer.Typer):
         return loaded
-    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
     single.command()(loaded)
     return single

@@ -8,14 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
+from client.completion import Completion, method_names
 from jobs.schema import Dtype, Priority
 
 PANEL = "Request"
 
 
-def flag(text: str, *names: str, metavar: str | None = None) -> Any:
+def flag(text: str, *names: str, metavar: str | None = None, completed_by: Completion | None = None) -> Any:
     """An option that sets a field of the request."""
-    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=PANEL)
+    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=PANEL, autocompletion=completed_by)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class RequestFlags:
     target: Annotated[
         list[str] | None, flag("A size of the target, such as hidden_size=768; repeatable.", metavar="KEY=SIZE")
     ] = None
-    method: Annotated[str | None, flag("Name of the method; `grow methods` lists them.", metavar="NAME")] = None
+    method: Annotated[
+        str | None, flag("Name of the method; `grow methods` lists them.", metavar="NAME", completed_by=method_names)
+    ] = None
     option: Annotated[
         list[str] | None, flag("An option of the method, such as steps=50; repeatable.", metavar="KEY=VALUE")
     ] = None

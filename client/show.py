@@ -10,6 +10,7 @@ from rich.text import Text
 from client.connection import DEFAULT_URL
 from client.doctor import Finding
 from client.errors import GrowError, ProblemError
+from client.hints import hint_for
 from client.local_service import Ready
 from client.show_search import facts_of_search, facts_of_trial, search_view
 from jobs.schema import (
@@ -75,11 +76,12 @@ def jobs(found: Iterable[AnyJob]) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     # An id is there to be copied: it is never cut.
     table.add_column("job", no_wrap=True, min_width=ID_WIDTH)
-    for name in ("status", "method", "created", "output"):
-        table.add_column(name, overflow="fold")
+    for name in ("status", "method", "age"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("output", overflow="fold")
     for one in found:
         method, output = (one.request.method.name, one.request.output) if isinstance(one, Job) else (one.kind, "")
-        table.add_row(one.id, _status(one), method, _moment(one.created_at), output)
+        table.add_row(one.id, _status(one), method, _age(one.created_at), output)
     return table
 
 
@@ -126,19 +128,19 @@ def finding(found: Finding) -> RenderableType:
     """One line, and below it what to do."""
     style = {"ok": "green", "warning": "yellow", "failed": "bold red"}[found.state]
     line = Text.assemble((f"{found.state:8}", style), (f"{found.name:10}", "dim"), found.told)
-    return line if found.hint is None else Group(line, Text(f"{'':18}{found.hint}", style="dim"))
+    return line if found.hint is None else line.append(f"\n{'':18}{found.hint}", "dim")
 
 
 def error(console: Console, found: GrowError) -> None:
     """One sentence, and below it what to do."""
     console.print(Text.assemble(("Error: ", "bold red"), found.detail), soft_wrap=True)
-    if isinstance(found, ProblemError) and found.field:
+    if isinstance(found, ProblemError) and found.field and found.field not in found.detail:
         console.print(Text(f"At {found.field} of the request.", style="dim"), soft_wrap=True)
     if isinstance(found, ProblemError) and found.nearest:
         nearest = " ".join(f"{key}={value}" for key, value in found.nearest.items())
         console.print(Text(f"The nearest that works: {nearest}", style="dim"), soft_wrap=True)
-    if found.hint is not None:
-        console.print(Text(found.hint, style="dim"), soft_wrap=True)
+    if (hint := hint_for(found)) is not None:
+        console.print(Text(hint, style="dim"), soft_wrap=True)
 
 
 def _source(request: GrowthRequest) -> str:
@@ -209,6 +211,15 @@ def _verification(found: Verification) -> str:
     if found.source_loss is not None and found.target_loss is not None:
         parts.append(f"loss {found.source_loss:.4f} -> {found.target_loss:.4f}")
     return ", ".join(parts)
+
+
+def _age(moment: datetime) -> str:
+    """As kubectl tells it: in the largest unit that it fills."""
+    seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
 
 
 def _moment(moment: datetime) -> str:

@@ -27,7 +27,7 @@ def main() -> None:
     started = time.monotonic()
     console = Console()
     # Models this small are no faster on more threads, and much slower where another program wants the cores too.
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     _clear()

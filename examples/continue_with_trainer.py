@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments, default_data_collator
+from transformers.trainer_callback import PrinterCallback
 
 from examples.optimizer import grown_optimizer
 from examples.text import token_rows
@@ -55,6 +56,8 @@ def main() -> None:
         # The second is the scheduler, which Trainer makes itself: it scales the rate of every group alike.
         optimizers=(optimizer, None),
     )
+    # What it would print is printed below, in words.
+    trainer.remove_callback(PrinterCallback)
     print(f"held-out loss of the grown model: {trainer.evaluate()['eval_loss']:.3f}")
     trainer.train()
     print(f"held-out loss after {options.steps} steps: {trainer.evaluate()['eval_loss']:.3f}")

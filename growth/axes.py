@@ -189,6 +189,8 @@ class Architecture:
     """Tensors that repeat another one whether the head is tied or not."""
     renames: tuple[tuple[str, str], ...] = ()
     """Names of tensors that are not those of checkpoints, old ones or a module's: regular expression, replacement."""
+    module_renames: tuple[tuple[str, str], ...] = ()
+    """The other way: what stock modules call a checkpoint's tensors, where that is another name."""
     headed_classes: frozenset[str] = field(default_factory=frozenset)
     """Classes whose logits are what the family is trained on; a tied embedding computes them."""
     unlabelled_classes: frozenset[str] = field(default_factory=frozenset)

@@ -1,10 +1,9 @@
 """`grow`: one call from a source, a folder or a model in memory, to the grown one; no service, no transformers."""
 
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -15,11 +14,10 @@ from growth.apply import Grower
 from growth.carried import CARRIED_FILES
 from growth.checkpoint import CheckpointReader
 from growth.errors import ImpossibleTarget, InvalidCheckpoint, InvalidData, InvalidMethod
-from growth.expand import expand, grown_tensor
+from growth.expand import grown_tensor
 from growth.fit import Batches, Fit
-from growth.header import INDEX_FILE, SINGLE_FILE
 from growth.held_model import HeldModel, target_module
-from growth.local_folder import FileSink, LocalFolder
+from growth.local_folder import LocalFolder, write_checkpoint, write_json
 from growth.mutransfer import NORMS_AND_BIASES, transfer
 from growth.operators import parse_method
 from growth.operators.artefact import load_operator
@@ -172,9 +170,8 @@ def _written(
     unfinished = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
     try:
         unfinished.chmod(0o755)
-        expand(plan, operator, reader, _sinks(plan, unfinished), lambda _: None)
-        for name, value in _small_files(plan):
-            (unfinished / name).write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        write_checkpoint(plan, operator, reader, unfinished)
+        write_json(unfinished / TRAINING_FILE, _training(plan))
         if source is not None:
             for name in set(source.names()).intersection(CARRIED_FILES):
                 shutil.copyfile(source.path / name, unfinished / name)
@@ -183,23 +180,6 @@ def _written(
         shutil.rmtree(unfinished)
         raise
     return place
-
-
-def _sinks(plan: GrowthPlan, folder: Path) -> Callable[[int, int], FileSink]:
-    return lambda index, _: FileSink(folder / _shard_name(plan, index))
-
-
-def _shard_name(plan: GrowthPlan, index: int) -> str:
-    count = len(plan.shards)
-    return SINGLE_FILE if count == 1 else f"model-{index + 1:05}-of-{count:05}.safetensors"
-
-
-def _small_files(plan: GrowthPlan) -> list[tuple[str, Mapping[str, Any]]]:
-    files: list[tuple[str, Mapping[str, Any]]] = [("config.json", plan.target.raw), (TRAINING_FILE, _training(plan))]
-    if len(plan.shards) > 1:
-        weight_map = {t.name: _shard_name(plan, index) for index, shard in enumerate(plan.shards) for t in shard}
-        files.append((INDEX_FILE, {"metadata": {"total_size": plan.target_bytes}, "weight_map": weight_map}))
-    return files
 
 
 def _training(plan: GrowthPlan) -> dict[str, Any]:

@@ -103,6 +103,19 @@ def held_tensors(config: ModelConfig, names: Iterable[str]) -> dict[str, list[st
     return held
 
 
+def module_name(config: ModelConfig, name: str) -> str:
+    """The stock module's own name of the parameter that holds a checkpoint's tensor; most often the same."""
+    numbers = iter((LAYER, "{expert}"))
+    template = re.sub(r"(?<=\.)\d+(?=\.)", lambda number: next(numbers, number[0]), name)
+    layer = re.search(r"\.(\d+)\.", name)
+    for held, parts in config.architecture.fused.items():
+        if template in parts and layer is not None:
+            name = held.replace(LAYER, layer[1])
+    for pattern, replacement in config.architecture.module_renames:
+        name = re.sub(pattern, replacement, name)
+    return name if config.headed else name.removeprefix(f"{config.base_prefix}.")
+
+
 def repeat_note(name: str) -> str:
     """What is told of a copy that a tied head does not need."""
     return f"{name} repeats a tied tensor and is left out; it is tied again on loading."

@@ -4,13 +4,13 @@ The file needs no code of ours: its groups list names of parameters, as checkpoi
 with the plain numbers by which they multiply the hyper-parameters of the base. docs/mutransfer.md describes it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from growth.config import ModelConfig
 from growth.errors import ImpossibleTarget
-from growth.matching import held_tensors
+from growth.matching import module_name
 
 Optimizer = Literal["adamw", "adam", "sgd"]
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
@@ -71,21 +71,15 @@ class TransferPlan:
         """The target's config with the entries of `config`: the model to initialise and train from the start."""
         return replace(self.target, raw={**self.target.raw, **self.config})
 
-    def to_json(
-        self, hyperparameters: Hyperparameters | None = None, module_names: Iterable[str] = ()
-    ) -> dict[str, Any]:
+    def to_json(self, hyperparameters: Hyperparameters | None = None) -> dict[str, Any]:
         """The content of `training.json`, as plain JSON values.
 
-        `hyperparameters` are those of the base, where they are known. `module_names` are the names that the parameters
-        of the target's stock module have, which stand beside those of the checkpoint where they differ.
+        `hyperparameters` are those of the base, where they are known. Where the target's stock module has another name
+        for a parameter than checkpoints have, both stand there.
         """
-        aliases: dict[str, list[str]] = {}
-        for name, tensors in held_tensors(self.target, module_names).items():
-            for tensor in tensors:
-                aliases.setdefault(tensor, []).append(name)
         groups: dict[Multipliers, dict[str, None]] = {}
         for name, known in self.parameters.items():
-            groups.setdefault(known, {}).update(dict.fromkeys([name, *aliases.get(name, [])]))
+            groups.setdefault(known, {}).update(dict.fromkeys([name, module_name(self.target, name)]))
         return {
             "format": FORMAT,
             "optimizer": self.optimizer,

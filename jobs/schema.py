@@ -36,9 +36,10 @@ def _whole(value: object) -> object:
 
 
 WHOLE_NUMBER = BeforeValidator(_whole)
+STORAGE_URI_PATTERN = r"^(s3|file)://[^\s\x00-\x1f\x7f-\x9f]+$"
 StorageUri = Annotated[
     str,
-    StringConstraints(pattern=r"^(s3|file)://[^\s\x00-\x1f\x7f-\x9f]+$", max_length=2048),
+    StringConstraints(pattern=STORAGE_URI_PATTERN, max_length=2048),
     Field(description="`s3://bucket/prefix` or `file:///absolute/folder`"),
 ]
 WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=2048)]

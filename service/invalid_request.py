@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from jobs.schema import SOURCE_TAGS, UNTRAINED_TAG, Data, GrowthRequest, Pretraining, Untrained
+from jobs.schema import SOURCE_TAGS, STORAGE_URI_PATTERN, UNTRAINED_TAG, Data, GrowthRequest, Pretraining, Untrained
 from jobs.search_space import SPACE_TAGS
 from jobs.tuning import DERIVED_TAG, GIVEN_TAG, TUNE_TAGS, DerivedProxy, GivenProxy, Pruner, TuneRequest
 
 SHOWN_CHARACTERS = 80
+PLACES = "Give s3://bucket/prefix, or file:///absolute/folder on the machine of the service."
 Models = Mapping[tuple[str | int, ...], type[BaseModel]]
 """What stands where in a body."""
 GROWTH: Models = {
@@ -68,6 +69,8 @@ def _explain_body(error: Mapping[str, Any], path: tuple[str | int, ...], models:
         model = models.get(path[:-1])
         hint = f"Fields there: {', '.join(model.model_fields)}." if model else None
         return Explanation(f"There is no field {field}; leave it out or correct its name.", field, hint)
+    if kind == "string_pattern_mismatch" and error["ctx"]["pattern"] == STORAGE_URI_PATTERN:
+        return Explanation(f"The field {field} is no place in a store.", field, PLACES)
     return Explanation(f"The field {field} can't be used: {_said(error)}.", field)
 
 

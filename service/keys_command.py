@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -17,12 +17,15 @@ from jobs.settings import SharedSettings
 from service.api_keys import READ_AND_WRITE, Prefixes, Quotas, StoredKey
 from service.key_store import KeyStore
 
+REFUSED, UNREACHABLE = 2, 5
+"""Exit codes, as those of `grow`."""
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 app = typer.Typer(
     help="API keys of a service, in the Redis that GROW_REDIS_URL names.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
 )
 
@@ -91,12 +94,17 @@ def list_keys(as_json: AsJson = False) -> None:
 @app.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="KEY", help="Id of the key, such as key-0123456789ab.")],
+    as_json: AsJson = False,
 ) -> None:
     """Refuse a key from now on, in every process of the service within a second."""
     with _told_errors(), _keys() as keys:
-        if keys.revoke(key_id) is None:
+        revoked = keys.revoke(key_id)
+        if revoked is None:
             raise ValueError(f"There is no key {key_id!r}; `grow keys list` shows those that there are.")
-    typer.echo(f"Revoked {key_id}.", err=True)
+    if as_json:
+        typer.echo(json.dumps(_shown(revoked)))
+    else:
+        typer.echo(f"Revoked {key_id}.", err=True)
 
 
 @contextmanager
@@ -112,13 +120,15 @@ def _told_errors() -> Iterator[None]:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[0]
         _end(f"{'/'.join(map(str, found['loc']))} can't be used: {found['msg']}.")
-    except (ValueError, StoreUnavailable) as error:
+    except ValueError as error:
         _end(str(error))
+    except StoreUnavailable as error:
+        _end(f"{error}\nGROW_REDIS_URL names the Redis of the service, as its own processes have it.", UNREACHABLE)
 
 
-def _end(sentence: str) -> None:
-    typer.echo(f"Error: {sentence}", err=True)
-    raise typer.Exit(2)
+def _end(told: str, code: int = REFUSED) -> NoReturn:
+    typer.echo(f"Error: {told}", err=True)
+    raise typer.Exit(code)
 
 
 def _time(text: str) -> timedelta:

@@ -83,12 +83,6 @@ def _stock(kind: Any, model_type: str, raw: Mapping[str, object]) -> PreTrainedM
     return module
 
 
-def module_names(config: ModelConfig) -> list[str]:
-    """Names of the parameters of the stock module for `config`, which takes no memory."""
-    with torch.device("meta"):
-        return [name for name, _ in build_module(config, device="meta").named_parameters()]
-
-
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):

@@ -3,7 +3,6 @@
 from typing import Any
 
 from growth.axes import Role
-from growth.config import ModelConfig
 from growth.errors import ImpossibleTarget
 from growth.mutransfer import NORMS_AND_BIASES, transfer
 from growth.plan import GrowthPlan
@@ -32,7 +31,7 @@ def training_of(request: GrowthRequest, plan: GrowthPlan) -> dict[str, Any]:
     except ImpossibleTarget as reason:
         return TransferPlan.refused(reason)
     given = None if known is None else Hyperparameters(**known.model_dump(exclude={"optimizer"}))
-    return found.to_json(given, _module_names(plan.target))
+    return found.to_json(given)
 
 
 def _known(request: GrowthRequest) -> Training | None:
@@ -42,17 +41,6 @@ def _known(request: GrowthRequest) -> Training | None:
     asked = request.source.pretrain
     betas = (asked.beta1, asked.beta2)
     return Training(learning_rate=asked.learning_rate, weight_decay=asked.weight_decay, betas=betas)
-
-
-def _module_names(config: ModelConfig) -> list[str]:
-    """Names by which the stock module knows its parameters, where a checkpoint may have others."""
-    family = config.architecture
-    if config.headed and not (family.renames or family.fused):
-        return []
-    # Late, because it takes transformers, and transformers takes its time.
-    from worker.modules import module_names
-
-    return module_names(config)
 
 
 def training_section(training: dict[str, Any], name: str) -> str:

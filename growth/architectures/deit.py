@@ -34,6 +34,7 @@ DEIT = Architecture(
     table=_table,
     base_prefix="deit",
     renames=vit.MODULE_NAMES,
+    module_renames=vit.CHECKPOINT_NAMES,
     headed_classes=frozenset({"DeiTForImageClassification", "DeiTForImageClassificationWithTeacher"}),
     unlabelled_classes=frozenset({"DeiTForImageClassificationWithTeacher"}),
     objective="image_classification",

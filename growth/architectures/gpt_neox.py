@@ -41,5 +41,6 @@ GPT_NEOX = Architecture(
     ignored=(r"(^|\.)attention\.(masked_)?bias$", r"(^|\.)attention\.rotary_emb\.inv_freq$"),
     tied_copies={"embed_out.weight": "gpt_neox.embed_in.weight"},
     renames=((r"^lm_head\.", "embed_out."),),
+    module_renames=((r"^embed_out\.", "lm_head."),),
     headed_classes=frozenset({"GPTNeoXForCausalLM"}),
 )

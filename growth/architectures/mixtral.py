@@ -55,6 +55,7 @@ MIXTRAL = Architecture(
     ignored=decoder.FREQUENCIES,
     tied_copies=decoder.TIED_HEAD,
     renames=((r"\.mlp\.gate\.weight$", ".block_sparse_moe.gate.weight"),),
+    module_renames=((r"\.block_sparse_moe\.gate\.weight$", ".mlp.gate.weight"),),
     headed_classes=frozenset({"MixtralForCausalLM"}),
     fused=fused(f"{_MIXTURE}.experts", _NAMES),
     upcycling=Upcycling(

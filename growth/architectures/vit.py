@@ -23,6 +23,16 @@ MODULE_NAMES = (
     (r"\.mlp\.fc2\.", ".output.dense."),
 )
 """What transformers 5 calls a module's parameters, and what a checkpoint does."""
+CHECKPOINT_NAMES = (
+    (r"\.encoder\.layer\.(\d+)\.", r".layers.\1."),
+    (r"\.attention\.attention\.query\.", ".attention.q_proj."),
+    (r"\.attention\.attention\.key\.", ".attention.k_proj."),
+    (r"\.attention\.attention\.value\.", ".attention.v_proj."),
+    (r"\.attention\.output\.dense\.", ".attention.o_proj."),
+    (r"\.intermediate\.dense\.", ".mlp.fc1."),
+    (r"\.output\.dense\.", ".mlp.fc2."),
+)
+"""The other way, in this order."""
 
 
 def read_sizes(raw: Mapping[str, object], tokens: int) -> Sizes:
@@ -141,6 +151,7 @@ VIT = Architecture(
     table=_table,
     base_prefix="vit",
     renames=MODULE_NAMES,
+    module_renames=CHECKPOINT_NAMES,
     headed_classes=frozenset({"ViTForImageClassification"}),
     objective="image_classification",
     inputs=inputs,

@@ -73,7 +73,8 @@ export function has(value) {
   return value !== null && value !== undefined;
 }
 
+/** With a space that no line is broken at. */
 function scaled(value, units) {
   const found = units.find(([size]) => value >= size);
-  return found && `${Number((value / found[0]).toPrecision(3))} ${found[1]}`;
+  return found && `${Number((value / found[0]).toPrecision(3))}\u00a0${found[1]}`;
 }

@@ -185,7 +185,13 @@ def test_methods_and_architectures(grow: Grow) -> None:
 
 
 def test_version(grow: Grow) -> None:
-    assert grow("version").stdout.strip() == _lines(grow("version", "--json"))[0]["version"]
+    told = _lines(grow("version", "--json"))[0]["version"]
+    assert grow("version").stdout.strip() == grow("--version").stdout.strip() == told
+
+
+def test_short_help(grow: Grow) -> None:
+    for command in ("plan", "run"):
+        assert grow(command, "-h").stdout == grow(command, "--help").stdout
 
 
 def test_refusal_is_a_sentence_and_a_way_out(grow: Grow, request_file: str) -> None:
@@ -207,7 +213,7 @@ def test_unknown_job(grow: Grow) -> None:
     for command in ("status", "wait", "watch", "cancel"):
         result = grow(command, UNKNOWN)
         assert result.exit_code == 2
-        assert result.stderr == "Error: There is no job with this id.\n"
+        assert result.stderr == "Error: There is no job with this id.\n`grow list` shows the jobs of this key.\n"
 
 
 def test_unreachable_service(grow: Grow) -> None:
@@ -216,6 +222,60 @@ def test_unreachable_service(grow: Grow) -> None:
     assert (result.exit_code, result.stdout) == (5, "")
     assert result.stderr.startswith(f"Error: No service answers at {url}")
     assert "`grow up`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("127.0.0.1:8765", "Write it in full, such as http://127.0.0.1:8765"),
+        ("ftp://127.0.0.1", "an address starts with http:// or https://"),
+    ],
+)
+def test_an_address_that_is_none(grow: Grow, url: str, told: str) -> None:
+    result = grow("list", url=url)
+    assert result.exit_code == 5
+    assert told in result.stderr
+    assert "`grow up`" not in result.stderr
+
+
+def test_https_where_plain_http_is_spoken(grow: Grow, api: str) -> None:
+    result = grow("list", url=api.replace("http:", "https:"))
+    assert result.exit_code == 5
+    assert result.stderr.endswith(f"does not speak TLS).\nTry {api}.\n")
+
+
+def test_a_place_in_no_store(grow: Grow, request_file: str) -> None:
+    result = grow("plan", request_file, "--source", "gs://bucket/model")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: The field /source is no place in a store.\nGive s3://bucket/prefix")
+
+
+@pytest.mark.parametrize("command", ["plan", "submit", "tune"])
+def test_nothing_asked_for(grow: Grow, command: str) -> None:
+    result = grow(command)
+    assert result.exit_code == 2
+    assert "Name a request: a file, - for the standard input, or flags" in result.stderr
+
+
+def test_cancelling_what_has_ended_says_so(grow: Grow, store: JobStore, request_file: str) -> None:
+    job_id, attempt = _running(grow, store, request_file)
+    store.finish(job_id, attempt, RESULT)
+    result = grow("cancel", job_id)
+    assert result.exit_code == 0
+    assert result.stderr == f"{job_id} had succeeded already; there was nothing to cancel.\n"
+
+
+def test_what_a_program_reads_has_a_line_for_each_job(grow: Grow, request_file: str) -> None:
+    job_id = _submitted(grow, request_file)
+    heading, first, *_ = grow("list", width=40).stdout.splitlines()
+    assert heading.split() == ["job", "status", "method", "age", "output"]
+    assert first.split()[0] == job_id
+    assert first.rstrip().endswith(json.loads(Path(request_file).read_text())["output"])
+
+
+def test_an_empty_list_says_so_beside_it(grow: Grow) -> None:
+    result = grow("list", "--label", "none=such")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No jobs found.\n")
 
 
 @pytest.mark.parametrize(

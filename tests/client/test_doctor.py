@@ -80,8 +80,31 @@ def test_the_sdk_tells_version_and_readiness(client: GrowClient) -> None:
     assert isinstance(client.readiness().warnings, list)
 
 
-@pytest.mark.parametrize(("typed", "offered"), [("grow sub", "submit"), ("grow submit --dat", "--data-option")])
-def test_the_shell_completes_commands_and_options(typed: str, offered: str) -> None:
+def _completed(typed: str, url: str) -> list[str]:
     words = {"_GROW_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
-    done = subprocess.run([GROW], env={**os.environ, **words}, capture_output=True, text=True)
-    assert offered in done.stdout.split()
+    done = subprocess.run([GROW], env={**os.environ, **words, "GROW_URL": url}, capture_output=True, text=True)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("grow sub", "submit"),
+        ("grow submit --dat", "--data-option"),
+        ("grow submit --method hyp", "hypercloning"),
+        ("grow list --method lem", "lemon"),
+    ],
+)
+def test_the_shell_completes_commands_options_and_methods(api: str, typed: str, offered: str) -> None:
+    assert offered in _completed(typed, api)
+
+
+def test_the_shell_completes_jobs(grow: Grow, api: str, body: Body) -> None:
+    job_id = json.loads(grow("submit", "-", "--json", stdin=json.dumps(body)).stdout)["id"]
+    assert job_id in _completed("grow cancel job-", api)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nowhere"])
+def test_the_shell_completes_nothing_where_no_service_answers(url: str) -> None:
+    assert _completed("grow cancel job-", url) == []

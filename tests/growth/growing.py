@@ -15,12 +15,12 @@ from growth.apply import Grower
 from growth.checkpoint import CheckpointReader
 from growth.config import ModelConfig
 from growth.expand import source_fetch
+from growth.local_folder import LocalFolder
 from growth.operators import parse_method
 from growth.operators.method import Nested
 from growth.plan import GrowthPlan, make_plan
 from growth.source import SourceCheckpoint, read_source
 from tests.families import FAMILIES
-from tests.growth.folders import DirectoryFolder
 
 Target = Mapping[str, int]
 Outputs = Mapping[str, Tensor]
@@ -35,7 +35,7 @@ class Source:
 
     @classmethod
     def open(cls, path: Path) -> "Source":
-        return cls(path, read_source(DirectoryFolder(path)))
+        return cls(path, read_source(LocalFolder(path)))
 
     @property
     def config(self) -> ModelConfig:
@@ -43,7 +43,7 @@ class Source:
 
     @cached_property
     def reader(self) -> CheckpointReader:
-        return CheckpointReader(DirectoryFolder(self.path), self.checkpoint.tensors)
+        return CheckpointReader(LocalFolder(self.path), self.checkpoint.tensors)
 
     @cached_property
     def outputs(self) -> Outputs:

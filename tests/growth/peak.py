@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from growth.checkpoint import CheckpointReader
+from growth.local_folder import LocalFolder
 from growth.operators import parse_method
 from growth.plan import make_plan
 from growth.source import read_source
-from tests.growth.folders import DirectoryFolder, write_grown
+from tests.growth.folders import write_grown
 
 PROCESS = Path("/proc/self")
 
@@ -25,7 +26,7 @@ def resident_bytes(field: str) -> int:
 
 def main() -> None:
     """Grow SOURCE by clones with noise, every step of whose arithmetic makes tensors of the target's size."""
-    folder, output, hidden_size = DirectoryFolder(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
+    folder, output, hidden_size = LocalFolder(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
     source, method = read_source(folder), parse_method({"name": "hypercloning", "snr_db": 20})
     plan = make_plan(source.config, source.tensors, {"hidden_size": hidden_size}, method, max_shard_bytes=1 << 25)
     # Linux: the highest mark starts anew, else imports would have set it.

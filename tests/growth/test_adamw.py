@@ -11,12 +11,13 @@ from torch import Tensor
 
 from growth.checkpoint import CheckpointReader
 from growth.errors import InvalidOptimizerState
+from growth.local_folder import FileSink, LocalFolder
 from growth.operators.method import Nested
 from growth.optimizer_layout import KINDS, MOMENTS, STEP, StatePlan, plan_state, read_state
 from growth.optimizer_state import expand_state, load_adamw, save_adamw
 from growth.plan import GrowthPlan
 from tests.families.family import token_inputs
-from tests.growth.folders import DirectoryFolder, FileSink, write_grown
+from tests.growth.folders import write_grown
 from tests.growth.growing import Source, Target, load
 from tests.growth.states import drawn_state, state_headers
 from tests.growth.variants import Sources
@@ -53,7 +54,7 @@ def adamw(model: Any) -> torch.optim.AdamW:
 def write_state(plan: GrowthPlan, source: Path, folder: Path, max_shard_bytes: int = 10**9) -> StatePlan:
     """The state in `source`, grown into `folder` under the names that a job gives it."""
     folder.mkdir(exist_ok=True)
-    opened = DirectoryFolder(source)
+    opened = LocalFolder(source)
     headers = read_state(opened)
     state = plan_state(plan, headers, max_shard_bytes)
     assert len(state.shards) == 1
@@ -239,7 +240,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_folders_without_one_state(tmp_path: Path, fill: Callable[[Path], None], said: str) -> None:
     fill(tmp_path)
     with pytest.raises(InvalidOptimizerState, match=said):
-        read_state(DirectoryFolder(tmp_path))
+        read_state(LocalFolder(tmp_path))
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from growth.buffers import Buffers
 from growth.checkpoint import CheckpointReader
 from growth.errors import InvalidCheckpoint
 from growth.expand import source_fetch
+from growth.local_folder import LocalFolder
 from growth.operators.method import Nested
 from growth.plan import DTYPES, Dtype
-from tests.growth.folders import DirectoryFolder
 from tests.growth.growing import Target
 from tests.growth.variants import Sources
 
@@ -103,7 +103,7 @@ def test_memory_that_nothing_refers_to_is_lent_again() -> None:
 def test_a_source_that_ends_early_is_refused(sources: Sources, tmp_path: Path) -> None:
     source = sources("llama", torch.float32)
     (tmp_path / "model.safetensors").write_bytes((source.path / "model.safetensors").read_bytes()[:-100])
-    reader = CheckpointReader(DirectoryFolder(tmp_path), source.checkpoint.tensors)
+    reader = CheckpointReader(LocalFolder(tmp_path), source.checkpoint.tensors)
     last = max(source.checkpoint.tensors.values(), key=lambda tensor: tensor.start)
     with pytest.raises(InvalidCheckpoint, match="ends inside tensor"):
         reader.tensor(last.name)

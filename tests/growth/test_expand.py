@@ -15,10 +15,11 @@ from growth.apply import Grower
 from growth.config import ModelConfig
 from growth.expand import expand
 from growth.header import INDEX_FILE, SINGLE_FILE
+from growth.local_folder import FileSink, shard_name
 from growth.operators import parse_method
 from growth.operators.method import Nested
 from growth.plan import DTYPES, Dtype, GrowthPlan, make_plan
-from tests.growth.folders import FileSink, shard_name, write_grown
+from tests.growth.folders import write_grown
 from tests.growth.growing import Source, grown_tensors, load, outputs, relative_difference
 from tests.growth.variants import Sources
 from tests.tiny import tiny_llama

@@ -70,6 +70,14 @@ def test_a_folder_grows_into_one_that_stock_transformers_loads(sources: Sources,
     assert [file.name for file in place.parent.iterdir()] == ["grown"]
 
 
+@pytest.mark.parametrize("variant", ["vit", "mixtral", "llama-headless"])
+def test_its_training_file_names_parameters_as_stock_modules_do(sources: Sources, tmp_path: Path, variant: str) -> None:
+    place = grow(sources(variant, torch.float32).path, WIDER, "hypercloning", output=tmp_path / "grown")
+    training = json.loads((place / "training.json").read_text())
+    names = {name for group in training["groups"] for name in group["parameters"]}
+    assert names >= {name for name, _ in load(place)[0].named_parameters()}
+
+
 def test_dtype_and_training_mode(sources: Sources) -> None:
     source = _stock(sources, "llama").train()
     grown = grow(source, WIDER, dtype="bfloat16")

@@ -236,7 +236,7 @@ class TestCommand:
         [told] = map(json.loads, self._run("list", "--json").stdout.splitlines())
         assert (told["name"], told["scopes"]) == ("ada", ["jobs:read"])
         assert datetime.fromisoformat(told["expires_at"]) > datetime.now(UTC) + timedelta(days=89)
-        self._run("revoke", told["id"])
+        assert json.loads(self._run("revoke", told["id"], "--json").stdout)["revoked_at"] is not None
         wait_until(lambda: client.get("/jobs", headers=bearer(key)).status_code == 401)
         assert "revoked" in self._run("list").stdout
 
@@ -245,6 +245,10 @@ class TestCommand:
         assert made["key"].startswith("grow_")
         assert made["scopes"] == ["jobs:read", "jobs:write"]
         assert "key_sha256" not in made
+
+    def test_without_a_redis_it_says_where_it_looked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GROW_REDIS_URL", "redis://127.0.0.1:1/0")
+        assert "GROW_REDIS_URL names the Redis of the service" in self._run("list", status=5).stderr
 
     @pytest.mark.parametrize(
         ("arguments", "said"),

@@ -32,6 +32,11 @@ export function pointWords(point) {
   return Object.entries(point).map(([name, value]) => `${name.replaceAll("_", " ")} ${figure(value)}`).join(", ");
 }
 
+/** A dotted name that may be broken behind its dots and underscores: children of an element. */
+export function breakable(name) {
+  return name.split(/(?<=[._])/).flatMap((part) => [part, h("wbr", {})]);
+}
+
 function sourceName({ source }) {
   return typeof source === "string" ? lastPart(source) : `untrained ${source.config.model_type ?? "model"}`;
 }

@@ -3,6 +3,7 @@
 import { json, jobPath } from "../api.js";
 import { fill, h } from "../dom.js";
 import { figure } from "../format.js";
+import { breakable } from "./names.js";
 import { section } from "./section.js";
 
 const LEVELS = 127;
@@ -81,7 +82,7 @@ function heatMap(picture, signal) {
     read.textContent = "";
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => paint(canvas, levels), { signal });
-  const caption = h("figcaption", {}, h("code", {}, name), h("span", {}, picture.maps.map((map) => `${map}: ${MAPS[map] ?? ""}`).join("; ")), h("small", {}, details), read);
+  const caption = h("figcaption", {}, h("code", {}, breakable(name)), h("span", {}, picture.maps.map((map) => `${map}: ${MAPS[map] ?? ""}`).join("; ")), h("small", {}, details), read);
   return h("figure", {}, canvas, caption);
 }
 

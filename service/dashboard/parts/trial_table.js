@@ -19,10 +19,15 @@ export function trialTable() {
   return { element, update };
 }
 
+/** In the words of the pictures above. */
+function ended(state) {
+  return state === "pruned" ? "Ended early" : words(state);
+}
+
 function row({ number, job_id: id, state, point, held_out_loss: loss, steps, flops, error }) {
   return [
     h("a", { href: `#/jobs/${encodeURIComponent(id)}` }, String(number)),
-    error ? h("span", { title: error.detail }, words(state)) : words(state),
+    error ? h("span", { title: error.detail }, ended(state)) : ended(state),
     pointWords(point),
     has(loss) ? figure(loss) : "–",
     whole(steps),
