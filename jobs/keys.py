@@ -13,7 +13,8 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | outbox                       | zset   | needs a message: queued, ended with remains, or a search with news;    |
 |                              |        | score: when due                                                        |
 | published                    | zset   | has one; score: since when                                             |
-| waiting                      | zset   | queued; score: priority, since when, so the rank is the queue position |
+| waiting                      | zset   | queued; score: priority, whether given back, since when, so the rank   |
+|                              |        | is the queue position                                                  |
 | leases                       | zset   | running; score: when the lease ends                                    |
 | looked                       | string | when leases were last looked at                                        |
 | outputs                      | zset   | "<output>/ <id>" of every live job, in byte order; released at its end |

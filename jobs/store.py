@@ -345,11 +345,15 @@ class JobStore:
         """Queued jobs to publish now; each stays in the outbox until `mark_published`."""
         return self._scripts.on_many("take_due", [self.keys.outbox], [limit, PUBLISH_GRACE_SECONDS])
 
-    def priority(self, job_id: str) -> Priority:
-        """Of a job whose record is gone, which its message will find out, the normal one."""
+    def turn(self, job_id: str) -> tuple[Priority, bool]:
+        """The job's priority, and whether it was begun and given back: then it goes before others of that priority.
+
+        Of a job whose record is gone, which its message will find out, the normal one.
+        """
         with reaching_redis():
-            priority: Any = self._client.hget(self.keys.job(job_id), "priority")
-        return cast(Priority, priority or "normal")
+            told: Any = self._client.hmget(self.keys.job(job_id), ["priority", "status", "attempt"])
+        priority, status, attempt = told
+        return cast(Priority, priority or "normal"), status == Status.QUEUED and attempt != "0"
 
     def mark_published(self, job_id: str) -> None:
         """A message for the job is in the broker."""

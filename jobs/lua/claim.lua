@@ -38,7 +38,7 @@ if status == 'queued' and most_running and redis.call('ZCARD', owned('running'))
 end
 local since = redis.call('ZSCORE', WAITING, ID)
 if since then
-  observe('queued', now() - (since - AHEAD[field('priority')]))
+  observe('queued', now() - (since - ahead()))
 end
 count('attempts')
 redis.call('HINCRBY', RECORD, 'attempt', 1)

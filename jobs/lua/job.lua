@@ -6,6 +6,9 @@ local EVENTS_KEPT = 10000
 local BOUNDS = {1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400}
 -- Apart by more than any time in microseconds until 2096, and still exact as a double. Also in counters.py.
 local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
+-- Of a job that was begun and given back: ahead of all of its priority that were not, and behind the priority before.
+-- Smaller than any time since 2023, and larger than any until 2077 less itself.
+local BEGUN = 1700000000000000
 local LATEST_WEIGHS = 0.2
 local CLEARING_SECONDS = 30
 local HELD_SECONDS = 10
@@ -116,10 +119,15 @@ local function owned(status)
   return indexes()[2] .. ':' .. status
 end
 
+-- What a job's score in the index of waiting jobs is over the time since when it waits.
+local function ahead()
+  return AHEAD[field('priority')] - (field('attempt') == '0' and 0 or BEGUN)
+end
+
 local enter = {}
 
 function enter.queued(time, publish_at)
-  redis.call('ZADD', WAITING, whole(time + AHEAD[field('priority')]), ID)
+  redis.call('ZADD', WAITING, whole(time + ahead()), ID)
   redis.call('ZADD', OUTBOX, whole(publish_at or time), ID)
   redis.call('HDEL', RECORD, 'stage', 'stage_at', 'claim')
   redis.call('HSET', RECORD, 'progress', '0.0')

@@ -83,6 +83,27 @@ def test_a_killed_child_is_tried_again(make_farm: MakeFarm, proxied: S3Server, p
     assert told == ["The process that did the work was ended by SIGKILL, as happens where memory runs out."]
 
 
+def test_a_worker_takes_up_what_it_gave_back_before_what_waits(
+    make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path
+) -> None:
+    farm = make_farm(proxied)
+    gate = Gate(proxy, "PUT", SECOND_SHARD)
+    source = farm.upload(llama)
+    first = farm.submit(farm.request(source, **SHARDED))
+    with farm.worker() as worker:
+        gate.wait()
+        second = farm.submit(farm.request(source))
+        (child,) = worker.children()
+        os.kill(child, signal.SIGKILL)
+        gate.open()
+        ended = farm.wait_for(second, Status.SUCCEEDED)
+    taken_up = farm.store.get(first.id)
+    assert (taken_up.status, taken_up.attempt) == (Status.SUCCEEDED, 2)
+    assert taken_up.finished_at is not None
+    assert ended.started_at is not None
+    assert taken_up.finished_at < ended.started_at
+
+
 def test_a_child_that_dies_in_every_attempt_poisons_the_job(
     make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path
 ) -> None:
