@@ -25,6 +25,7 @@ from service.event_stream import HEARTBEAT_SECONDS
 from service.key_store import KeyStore
 from service.keyring import Keyring
 from service.metrics import JobMetrics, RequestMetrics, process_registry
+from service.open_calls import OpenCalls
 from service.parts import Parts
 from service.plans import Plans
 from service.publisher import Publisher
@@ -99,19 +100,21 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
         ):
             app.state.registry.register(JobMetrics(counters))
             async with Watcher(store, settings.redis_url) as watcher:
-                publisher = Publisher(store, celery)
+                publisher, open_calls = Publisher(store, celery), OpenCalls(app.state.callers)
                 app.state.parts = Parts(
-                    settings, store, storage, Plans(), publisher, watcher, outbox, heartbeat_seconds
+                    settings, store, storage, Plans(), publisher, watcher, outbox, open_calls, heartbeat_seconds
                 )
                 publisher.start()
-                courier = asyncio.create_task(Courier(store, outbox, settings.webhook_hosts).run())
+                courier = Courier(store, outbox, settings.webhook_hosts)
+                tasks = [asyncio.create_task(courier.run()), asyncio.create_task(open_calls.run())]
                 reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
                 try:
                     yield
                 finally:
-                    courier.cancel()
-                    await asyncio.wait([courier])
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.wait(tasks)
                     publisher.stop()
                     reconciler.stop()
                     celery.close()
