@@ -151,9 +151,9 @@ class JobStore:
             *quota.arguments(),
             record.folder(output) if output else "",
             *record.new_fields(request, plan, owner, created, indexes, origin),
-            *("usage", usage := self.keys.usage(owner)),
+            *("load", self.keys.load(owner)),
             *quota.fields(),
-            more_keys=[self.keys.idempotency(owner, key), usage, *former],
+            more_keys=[self.keys.idempotency(owner, key), *former],
         )
         match outcome:
             case "conflict":

@@ -31,6 +31,7 @@ from service.plans import Plans
 from service.publisher import Publisher
 from service.routes import catalogue, dashboard, grow, health, jobs, metrics, tune, webhooks
 from service.settings import ServiceSettings
+from service.webhook_events import describe_webhooks
 from storage import S3Settings, Storage, StorageSettings
 from telemetry.traces import OFF, Traces
 
@@ -79,6 +80,7 @@ def create_app(
     for routes in (grow, tune, jobs, webhooks, catalogue, health, metrics):
         app.include_router(routes.router)
     dashboard.install(app)
+    describe_webhooks(app)
     return app
 
 

@@ -114,9 +114,24 @@ local function indexes()
   return cjson.decode(field('indexes'))
 end
 
--- The jobs of the same owner in one status; the second index is that of all of them.
-local function owned(status)
-  return indexes()[2] .. ':' .. status
+-- What the jobs of the same owner are and take now, trials among them.
+local function loaded(name)
+  local load = field('load')
+  return load and tonumber(redis.call('HGET', load, name) or 0) or 0
+end
+
+local function add_to_load(name, by)
+  local load = field('load')
+  if load and redis.call('HINCRBY', load, name, by) <= 0 then
+    redis.call('HDEL', load, name)
+  end
+end
+
+-- A search waits as a job does, but what runs of it are its trials.
+local function weigh(status, by)
+  if status == 'queued' or status == 'running' and field('kind') ~= 'tune' then
+    add_to_load(status, by)
+  end
 end
 
 -- What a job's score in the index of waiting jobs is over the time since when it waits.
@@ -148,10 +163,7 @@ local function enter_end(time, remains_at)
   if field('output') then
     redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
   end
-  local usage = field('usage')
-  if usage and redis.call('DECRBY', usage, field('bytes')) <= 0 then
-    redis.call('DEL', usage)
-  end
+  add_to_load('bytes', -field('bytes'))
   if field('webhook') == '1' then
     due_webhook(time)
   end
@@ -195,6 +207,8 @@ function move(to, event, publish_at)
   for _, key in ipairs({OUTBOX, PUBLISHED, WAITING, LEASES}) do
     redis.call('ZREM', key, ID)
   end
+  weigh(from, -1)
+  weigh(to, 1)
   -- Of a search and its trials, the search.
   if TERMINAL[to] and not field('search') then
     count('ended|' .. to)
