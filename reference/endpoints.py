@@ -8,8 +8,9 @@ import yaml
 
 INTRODUCTION = """# API reference
 
-Every call of the service, and every [webhook](webhooks.md) that it sends, made of [`openapi.yaml`](openapi.yaml), which has the schemas too. A running service shows
-the same at `/openapi.json`. Errors are problem details with a stable `code`: [errors](errors.md).
+Every call of the service, and every [webhook](webhooks.md) that it sends, made of [`openapi.yaml`](openapi.yaml), which
+has the schemas too. A running service shows the same at `/openapi.json`. Errors are problem details with a stable
+`code`: [errors](errors.md).
 """
 
 

@@ -19,7 +19,7 @@ from jobs.schema import Job, Status
 from jobs.store import JobStore
 from storage import InvalidUri, NotFound, ObjectInfo, ObjectStore, StorageError, Uri
 from worker.manifest import Lineage, commit_of, read_manifest, result_of
-from worker.output import LINEAGE_FILE
+from worker.output import LINEAGE_FILE, MAX_LINEAGE_BYTES
 from worker.settings import WorkerSettings, open_storage
 
 REFUSED = 2
@@ -102,6 +102,6 @@ def _indexes(prefixes: list[Uri], storage: ObjectStore) -> Iterator[ObjectInfo]:
 
 def _lineage(output: Uri, storage: ObjectStore) -> Lineage | None:
     try:
-        return Lineage.model_validate_json(storage.read(output.join(LINEAGE_FILE)))
+        return Lineage.model_validate_json(storage.read(output.join(LINEAGE_FILE), 0, MAX_LINEAGE_BYTES))
     except (NotFound, ValidationError):
         return None

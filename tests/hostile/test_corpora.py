@@ -1,6 +1,7 @@
 """Hostile data: the job on it fails with a documented code, in bounded memory."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -24,14 +25,14 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny(tmp_path_factory.mktemp("vit") / "source", "vit", **labels)
 
 
-def failed(body: dict[str, Any], folder: Path) -> Failed:
-    """How the job ends, after a look at the memory that it took."""
+def failed(body: dict[str, Any], folder: Path, left: Collection[str] = ()) -> Failed:
+    """How the job ends, after a look at the memory that it took; `left` is what lay at the output before."""
     with peak() as grown:
         ended = run(body, folder)
     assert isinstance(ended, Failed), ended
     assert ended.failure.code in JOB_CODES
     assert len(ended.failure.detail) < 600
-    assert not (folder / "grown").exists()
+    assert {path.name for path in folder.glob("grown/*")} == set(left)
     assert grown.growth < CHILD_BYTES, f"{grown.growth >> 20} MiB"
     return ended
 
