@@ -124,16 +124,16 @@ def _new(
 
 
 def restored_fields(job: Job, indexes: Sequence[str]) -> list[str]:
-    """The same of a job that has succeeded, less its status and its end."""
-    assert job.result is not None
+    """The same of a job that has succeeded, or was begun, less its status and its end."""
     made = new_fields(job.request, job.plan, job.owner, microseconds(job.created_at), indexes, Origin(job.request_id))
     fields = {
-        "output": folder(job.request.output),
         "attempt": str(job.attempt),
-        "stage": Stage.COMMITTING,
-        "progress": "1.0",
-        "result": job.result.model_dump_json(exclude_none=True),
+        # Whatever ended those before, it may have been the loss of the record.
+        "uncounted": str(job.attempt),
     }
+    if job.result is not None:
+        ended = job.result.model_dump_json(exclude_none=True)
+        fields |= {"uncounted": "0", "stage": Stage.COMMITTING, "progress": "1.0", "result": ended}
     if job.started_at is not None:
         fields["started_at"] = str(microseconds(job.started_at))
     return [*made, *(text for pair in fields.items() for text in pair)]

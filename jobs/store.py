@@ -391,18 +391,22 @@ class JobStore:
         return seconds * 1_000_000 + microseconds
 
     def restore(self, job: Job) -> bool:
-        """Puts a job that has succeeded on record again; False where there is a record of it.
+        """Puts a job on record again that has succeeded, or was begun: the latter waits for its next attempt.
 
-        Its events, and the idempotency key that it was made with, are not restored.
+        False where there is a record of it, or its output has become another job's by now. Its events, and the
+        idempotency key and the quota that it was made with, are not restored.
         """
-        assert job.status is Status.SUCCEEDED
-        assert job.finished_at is not None
+        succeeded = job.status is Status.SUCCEEDED
+        assert succeeded or job.attempt > 0
+        assert succeeded == (job.finished_at is not None)
         indexes = self.keys.fixed_indexes(job.owner, job.request)
         outcome, *_ = self._on_job(
             "restore",
             job.id,
-            record.microseconds(job.finished_at),
+            "" if job.finished_at is None else record.microseconds(job.finished_at),
+            record.folder(job.request.output),
             *record.restored_fields(job, indexes),
+            *([] if succeeded else ["load", self.keys.load(job.owner)]),
         )
         return bool(outcome == "ok")
 

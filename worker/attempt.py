@@ -35,6 +35,7 @@ from jobs.tuning import TrialJob, TrialResult
 from storage import Storage, StorageError, Uri
 from telemetry.logs import working_on
 from telemetry.traces import OFF, About, Traces
+from worker.accepted import keep
 from worker.conditions import Conditions
 from worker.lease import Lease
 from worker.messages import (
@@ -153,6 +154,8 @@ class Attempt:
     def _work(self, traceparent: str | None) -> Ending:
         if isinstance(self._job, TrialJob) and self._job.pruned:
             return Stop.PRUNED
+        if isinstance(self._job, Job):
+            keep(self._job, self._site.storage, self._settings.state_uri)
         child = self._site.spare.take()
         grace_seconds = 0.0
         try:

@@ -5,24 +5,6 @@
 local IDEMPOTENCY, FORMER, FORMER_EVENTS = unpack(KEYS, 13, 15)
 local fingerprint, remember_seconds, publish_seconds, former, most_queued, most_bytes, output = unpack(ARGV, 2, 8)
 
--- Members are "folder/ id": in byte order an output stands directly before whatever lies inside of it.
-local function first_between(low, high)
-  return redis.call('ZRANGE', OUTPUTS, low, high, 'BYLEX', 'LIMIT', 0, 1)[1]
-end
-
-local function overlapping(folder)
-  local position = string.find(folder, '://', 1, true) + 2
-  repeat
-    position = string.find(folder, '/', position + 1, true)
-    local ancestor = string.sub(folder, 1, position)
-    local found = first_between('[' .. ancestor .. ' ', '(' .. ancestor .. '!')
-    if found then
-      return found
-    end
-  until position == #folder
-  return first_between('[' .. folder, '(' .. string.sub(folder, 1, -2) .. '0')
-end
-
 local known = redis.call('GET', IDEMPOTENCY)
 if known then
   local known_fingerprint, known_id = string.match(known, '^(%S+) (%S+)$')

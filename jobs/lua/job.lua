@@ -139,6 +139,24 @@ local function ahead()
   return AHEAD[field('priority')] - (field('attempt') == '0' and 0 or BEGUN)
 end
 
+-- Of the outputs that are taken. Members are "folder/ id": in byte order an output stands directly before whatever lies inside of it.
+local function first_between(low, high)
+  return redis.call('ZRANGE', OUTPUTS, low, high, 'BYLEX', 'LIMIT', 0, 1)[1]
+end
+
+local function overlapping(folder)
+  local position = string.find(folder, '://', 1, true) + 2
+  repeat
+    position = string.find(folder, '/', position + 1, true)
+    local ancestor = string.sub(folder, 1, position)
+    local found = first_between('[' .. ancestor .. ' ', '(' .. ancestor .. '!')
+    if found then
+      return found
+    end
+  until position == #folder
+  return first_between('[' .. folder, '(' .. string.sub(folder, 1, -2) .. '0')
+end
+
 local enter = {}
 
 function enter.queued(time, publish_at)
