@@ -1,4 +1,4 @@
-"""What a worker keeps of a job that it has begun, for a Redis that is lost with all its data: the job as it was claimed.
+"""What a worker keeps of a job that it has begun, for a Redis that is lost with all its data: the job as claimed.
 
 It lies where the job keeps its state, so that it goes with it when the job has ended. Each attempt writes it anew,
 because a later one must not have the number of one that may yet be alive.

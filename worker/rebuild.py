@@ -1,7 +1,7 @@
 """`grow rebuild`: records made again of jobs that succeeded, from their outputs, and of those that had been begun.
 
-For a Redis that was lost with all its data. `growth.json` has the job as it was accepted, the manifest how it went; of a
-job that had been begun the worker has kept the whole (`worker/accepted.py`), and it goes on where its fit stood. A
+For a Redis that was lost with all its data. `growth.json` has the job as it was accepted, the manifest how it went; of
+a job that had been begun the worker has kept the whole (`worker/accepted.py`), and it goes on where its fit stood. A
 record that is there stays as it is, so that this may run beside a live service, and again.
 """
 
@@ -44,7 +44,7 @@ def rebuild(
     prefixes: Annotated[list[str], typer.Argument(help="Where outputs lie, at any depth: `s3://bucket/prefix`.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
-    """Put jobs on record again: that succeeded, from their outputs, or had been begun. Exit codes: 0 done, 2 refused."""
+    """Put jobs on record again that succeeded, or had been begun. Exit codes: 0 done, 2 refused."""
     settings = WorkerSettings()
     try:
         with closing(JobStore(settings)) as store:
@@ -57,8 +57,8 @@ def rebuild(
         typer.echo(json.dumps(asdict(found)))
     else:
         typer.echo(
-            f"{found.restored} jobs are on record again, {found.begun_again} are to be begun again, {found.known} were on "
-            f"record; {found.foreign} checkpoints are no job's."
+            f"{found.restored} jobs are on record again, {found.begun_again} are to be begun again, {found.known} were "
+            f"on record; {found.foreign} checkpoints are no job's."
         )
 
 

@@ -16,6 +16,7 @@ from tests.worker.conftest import MakeFarm
 from tests.worker.direct import Moments, run_attempt
 from tests.worker.farm import Farm
 from tests.worker.processes import alive, signal_all, wait_until
+from worker.accepted import ACCEPTED_FILE
 from worker.errors import FitDiverged
 
 ENDLESS = 1_000_000
@@ -47,7 +48,8 @@ def fit_request(farm: Farm, llama: Path, **options: Any) -> GrowthRequest:
 
 
 def state_of(farm: Farm) -> set[str]:
-    return farm.names(Uri.parse(farm.settings.state_uri))
+    """Names of what the work itself has saved."""
+    return {name for name in farm.names(Uri.parse(farm.settings.state_uri)) if not name.endswith(ACCEPTED_FILE)}
 
 
 def test_a_fit_from_the_queue(make_farm: MakeFarm, llama: Path) -> None:

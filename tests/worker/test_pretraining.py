@@ -22,6 +22,7 @@ from tests.worker.conftest import MakeFarm
 from tests.worker.direct import Moments, run_attempt
 from tests.worker.farm import Farm
 from tests.worker.processes import alive, signal_all, wait_until
+from worker.accepted import ACCEPTED_FILE
 from worker.errors import TrainingDiverged
 
 CONFIG = {
@@ -96,7 +97,8 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def state_of(farm: Farm) -> set[str]:
-    return farm.names(Uri.parse(farm.settings.state_uri))
+    """Names of what the work itself has saved."""
+    return {name for name in farm.names(Uri.parse(farm.settings.state_uri)) if not name.endswith(ACCEPTED_FILE)}
 
 
 def test_the_next_attempt_goes_on_to_the_same_bytes(make_farm: MakeFarm) -> None:

@@ -83,9 +83,8 @@ def test_a_job_that_had_begun_goes_on(
         assert (found.status, found.attempt, found.queue_position) == (Status.QUEUED, 1, 0)
         assert (found.owner, found.request, found.plan) == (job.owner, job.request, job.plan)
         assert found.created_at == job.created_at
-        assert [listed.id for listed in after.store.list_jobs(Filter("ada", labels=(("team", "nlp"),))).jobs] == [
-            job.id
-        ]
+        where = Filter("ada", labels=(("team", "nlp"),))
+        assert [listed.id for listed in after.store.list_jobs(where).jobs] == [job.id]
         with pytest.raises(OutputReserved):
             after.store.create(job.request, job.plan, "ben")
         with after.worker():
