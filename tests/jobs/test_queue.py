@@ -36,7 +36,7 @@ def test_a_message_holds_the_jobs_id_and_nothing_else(
     assert headers["task"] == TASK_NAME
     assert headers["argsrepr"] == f"['{job.id}']"
     with celery.connection_for_read() as connection:
-        taken = connection.SimpleQueue(settings.queue).get(timeout=5)
+        taken = connection.SimpleQueue(settings.queue).get(timeout=60)
         assert taken.decode()[:2] == [[job.id], {}]
         taken.ack()
     assert waiting_messages(celery) == 0
@@ -59,7 +59,7 @@ def _taken(celery: Celery, settings: SharedSettings, count: int) -> list[str]:
     """The ids in so many messages, as a worker gets them."""
     with celery.connection_for_read() as connection:
         waiting = connection.SimpleQueue(settings.queue)
-        taken = [waiting.get(timeout=5) for _ in range(count)]
+        taken = [waiting.get(timeout=60) for _ in range(count)]
         for message in taken:
             message.ack()
     return [message.decode()[0][0] for message in taken]
