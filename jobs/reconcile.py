@@ -7,6 +7,7 @@ publish is claimed once.
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -21,10 +22,12 @@ INTERVAL_SECONDS = 2.0
 SILENT_SECONDS = 60.0
 """A message may be on its way from the broker to a claim for this long before it can count as lost."""
 BATCH = 50
-REST = 3.0
+REST = 9.0
 """Whoever publishes many messages rests so many times as long as that took, for the requests of the same process."""
 MOST_PUBLISHED = 1000
 """In one pass, so that leases are looked at in between."""
+
+Rest = Callable[[float], object]
 
 log = logging.getLogger(__name__)
 
@@ -42,22 +45,24 @@ class Counts:
     """Deleted, after their retention."""
 
 
-def reconcile_once(store: JobStore, celery: Celery, silent_seconds: float = SILENT_SECONDS) -> Counts:
-    """One pass over all that is due. Raises StoreUnavailable."""
+def reconcile_once(
+    store: JobStore, celery: Celery, silent_seconds: float = SILENT_SECONDS, rest: Rest = time.sleep
+) -> Counts:
+    """One pass over all that is due, or until `rest`, which is given seconds, says True. Raises StoreUnavailable."""
     reclaimed = sum(map(store.reclaim, store.expired_leases()))
     republished = _republish_lost(store, celery, silent_seconds)
-    return Counts(reclaimed, republished, _publish_due(store, celery), store.forget_ended())
+    return Counts(reclaimed, republished, _publish_due(store, celery, rest), store.forget_ended())
 
 
-def _publish_due(store: JobStore, celery: Celery) -> int:
+def _publish_due(store: JobStore, celery: Celery, rest: Rest) -> int:
     published = 0
     while published < MOST_PUBLISHED and (due := store.take_due(BATCH)):
         began = time.monotonic()
         for job_id in due:
             enqueue(celery, store, job_id)
         published += len(due)
-        if len(due) == BATCH:
-            time.sleep(REST * (time.monotonic() - began))
+        if len(due) == BATCH and rest(REST * (time.monotonic() - began)):
+            break
     return published
 
 
@@ -101,7 +106,7 @@ class Reconciler:
     def _run(self) -> None:
         while not self._stop.wait(self._interval_seconds):
             try:
-                counts = reconcile_once(self._store, self._celery, self._silent_seconds)
+                counts = reconcile_once(self._store, self._celery, self._silent_seconds, self._stop.wait)
             except StoreUnavailable as error:
                 log.warning("Could not reconcile: %s", error)
                 continue

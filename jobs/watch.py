@@ -38,6 +38,7 @@ class Watcher:
             health_check_interval=RECHECK_SECONDS,
         )
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._awaited = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -88,6 +89,7 @@ class Watcher:
     def _changes(self, job_id: str) -> Iterator[asyncio.Event]:
         changed = asyncio.Event()
         self._waiting[job_id].add(changed)
+        self._awaited.set()
         try:
             yield changed
         finally:
@@ -97,20 +99,25 @@ class Watcher:
 
     async def _listen(self) -> None:
         while True:
-            with contextlib.suppress(RedisError, OSError):
+            # Most jobs change while nobody waits, and each message would cost this process as much as a request.
+            await self._awaited.wait()
+            try:
                 await self._subscribe()
-            await asyncio.sleep(RECONNECT_SECONDS)
+            except (RedisError, OSError):
+                await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _subscribe(self) -> None:
+        """Until nobody waits."""
         async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
             await subscription.subscribe(self._store.keys.changes)
             # What changed before this moment went by unheard.
             for job_id in self._waiting:
                 self._wake(job_id)
-            while True:
+            while self._waiting:
                 message = await subscription.get_message(timeout=RECHECK_SECONDS)
                 if message is not None:
                     self._wake(message["data"])
+            self._awaited.clear()
 
     def _wake(self, job_id: str) -> None:
         for changed in self._waiting.get(job_id, ()):

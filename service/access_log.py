@@ -1,7 +1,8 @@
 """One line for each request, with an id that its answer carries too, and its count; never a header, query or body."""
 
+import os
+import random
 import time
-import uuid
 from typing import Any
 
 import structlog
@@ -13,6 +14,8 @@ from service.metrics import RequestMetrics
 from telemetry.traces import OFF, Traces
 
 log = structlog.get_logger(__name__)
+# Ids need not be secret, and each call to the system's own source would hand the process to another thread.
+_random = random.Random(os.urandom(32))  # noqa: S311
 
 
 class AccessLog:
@@ -58,7 +61,7 @@ class AccessLog:
 
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get("x-request-id", "")
-    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if REQUEST_ID.fullmatch(given) else f"{_random.getrandbits(128):032x}"
 
 
 def _http(method: str, scope: Scope, status: int) -> dict[str, str | int]:
@@ -72,7 +75,8 @@ def _route(scope: Scope) -> str:
 
 
 def _about(scope: Scope) -> dict[str, Any]:
-    caller = scope["state"].get("caller")
-    known = {"owner": caller and caller.name, "job_id": scope.get("path_params", {}).get("job_id")}
+    state = scope["state"]
+    caller, job_id = state.get("caller"), scope.get("path_params", {}).get("job_id") or state.get("job_id")
+    known = {"owner": caller and caller.name, "job_id": job_id}
     told = {name: value for name, value in known.items() if value is not None}
     return {"method": scope["method"], "path": scope["path"], **told}

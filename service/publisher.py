@@ -28,6 +28,7 @@ class Publisher:
         self._store = store
         self._celery = celery
         self._new: queue.Queue[str | None] = queue.Queue(MOST_WAITING)
+        self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
@@ -35,6 +36,7 @@ class Publisher:
 
     def stop(self) -> None:
         """Returns once what it was given is published."""
+        self._leaving.set()
         self._new.put(None)
         self._thread.join()
 
@@ -56,4 +58,4 @@ class Publisher:
                 # A thread that ends here would leave every later job to the reconciler.
                 log.exception("job not published yet", job_id=job_id)
             if not self._new.empty():
-                time.sleep(REST * (time.monotonic() - began))
+                self._leaving.wait(REST * (time.monotonic() - began))

@@ -57,7 +57,6 @@ def submit(
         return known, True
     job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, origin, quota=caller.quota)
     if not replayed:
-        log.info("job submitted", job_id=job.id, owner=caller.name, method=request.method.name)
         parts.publisher.publish(job.id)
     return job, replayed
 

@@ -6,7 +6,6 @@ dropped. An empty key names the whole bucket, or the root of the file system.
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +17,8 @@ Scheme = Literal["s3", "file"]
 MAX_KEY_BYTES: dict[Scheme, int] = {"s3": 1024, "file": 4000}
 MAX_FILE_NAME_BYTES = 255
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
-# Control characters, lone surrogates (which no store can hold), line and paragraph separators.
-_FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Control characters, lone surrogates (which no store can hold), line and paragraph separators, and the backslash.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def _check_key(uri: Uri) -> None:
     segments = uri.key.split("/")
     if not all(segments) or not {".", ".."}.isdisjoint(segments):
         raise InvalidUri(f"{_shown(str(uri))} has an empty, '.' or '..' segment: write the path without it.")
-    if "\\" in uri.key or any(unicodedata.category(character) in _FORBIDDEN_CATEGORIES for character in uri.key):
+    if _FORBIDDEN.search(uri.key):
         raise InvalidUri(f"{_shown(str(uri))} holds a backslash or a control character: rename the object.")
     longest_name = max(len(segment.encode()) for segment in segments)
     if len(uri.key.encode()) > MAX_KEY_BYTES[uri.scheme]:

@@ -3,6 +3,7 @@
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, field, fields
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from growth.errors import InvalidMethod
@@ -26,7 +27,7 @@ def check_options(kind: type[Any], name: str, given: Mapping[str, Any], pointer:
     Raises InvalidMethod for an unknown option, a wrong type or a number out of bounds, with a pointer to it.
     """
     known = {f.name: f for f in fields(kind)}
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # classes are hashable
     for key in given:
         if key not in known:
             raise InvalidMethod(
@@ -35,6 +36,11 @@ def check_options(kind: type[Any], name: str, given: Mapping[str, Any], pointer:
                 hint=f"Its options: {', '.join(sorted(known)) or 'none'}.",
             )
     return {key: _checked(name, known[key], hints[key], value, pointer) for key, value in given.items()}
+
+
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _checked(name: str, declared: "Field[Any]", hint: Any, value: Any, pointer: str) -> Any:
@@ -92,7 +98,7 @@ def _said(hint: Any) -> str:
 
 def options_schema(kind: type[Any]) -> dict[str, Any]:
     """JSON schema (2020-12) of the options of the method class `kind`."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # classes are hashable
     properties = {f.name: _property(f, hints[f.name]) for f in fields(kind)}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 

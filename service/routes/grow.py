@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
 from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
@@ -46,7 +47,7 @@ IdempotencyKey = Annotated[
         202: {"description": "The job is on record and will be run.", "headers": ACCEPTED_HEADERS},
     },
 )
-def submit_growth(
+async def submit_growth(
     body: GrowthRequest,
     request: Request,
     response: Response,
@@ -55,7 +56,8 @@ def submit_growth(
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit a growth. Every check that needs no weights is made now, and fails with one sentence."""
-    job, replayed = submit(parts, caller, body, idempotency_key, origin(request))
+    # `async`, because FastAPI would give a plain function's answer a thread of its own to be checked in.
+    job, replayed = await run_in_threadpool(submit, parts, caller, body, idempotency_key, origin(request))
     tell_where(job, replayed, request, response)
     return job
 
@@ -66,7 +68,8 @@ def origin(request: Request) -> Origin:
 
 
 def tell_where(job: JobState, replayed: bool, request: Request, response: Response) -> None:
-    """Sets the headers of an answer that a job was accepted with."""
+    """Sets the headers of an answer that a job was accepted with, and names the job to the access log."""
+    request.state.job_id = job.id
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/jobs/{job.id}"
     if replayed:
         response.headers["Idempotency-Replayed"] = "true"

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from jobs import reconcile
+from jobs import store as store_module
 from jobs.queue import enqueue, make_celery, waiting_messages
 from jobs.reconcile import Counts, Reconciler, reconcile_once
 from jobs.schema import Status
@@ -98,6 +100,21 @@ def test_a_reconciler_that_died_before_it_published_is_followed_by_another(store
     assert store.take_due() == [job.id]
     assert reconcile_once(store, celery).published == 0
     wait_until(lambda: reconcile_once(store, celery).published == 1)
+
+
+def test_a_rest_does_not_keep_the_thread_from_leaving(
+    store: JobStore, celery: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "PUBLISH_GRACE_SECONDS", 0)
+    monkeypatch.setattr(reconcile, "REST", 1e9)
+    monkeypatch.setattr(reconcile, "BATCH", 2)
+    for _ in range(4):
+        submit(store)
+    reconciler = Reconciler(store, celery, interval_seconds=0.01)
+    reconciler.start()
+    wait_until(lambda: store.published_jobs() == 2)
+    reconciler.stop()
+    assert store.published_jobs() == 2
 
 
 def test_the_thread_goes_on_after_an_outage(tmp_path: Path) -> None:

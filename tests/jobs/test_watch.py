@@ -48,8 +48,8 @@ async def _subscribed(store: JobStore, settings: SharedSettings) -> None:
 async def test_a_change_ends_the_wait_at_once(store: JobStore, settings: SharedSettings) -> None:
     job = submit(store)
     async with Watcher(store, settings.redis_url) as watcher:
-        await _subscribed(store, settings)
         waiting = asyncio.create_task(watcher.wait_for(job.id, lambda seen: seen.version > job.version, 30))
+        await _subscribed(store, settings)
         await asyncio.sleep(0.2)
         started = time.monotonic()
         store.claim(job.id, "worker-1")
@@ -82,10 +82,10 @@ async def test_an_unknown_job_is_not_waited_for(store: JobStore, settings: Share
 async def test_events_arrive_as_they_happen_and_end_with_the_job(store: JobStore, settings: SharedSettings) -> None:
     job = running(store)
     async with Watcher(store, settings.redis_url) as watcher:
-        await _subscribed(store, settings)
         arriving = watcher.events(job.id)
         for _ in range(2):
             await anext(arriving)
+        await _subscribed(store, settings)
         for step in range(5):
             store.append_event(job.id, 1, EventKind.FIT, {"step": step})
             assert (await asyncio.wait_for(anext(arriving), 60)).data == {"step": step}
@@ -109,8 +109,8 @@ async def test_events_go_on_after_any_of_them(store: JobStore, settings: SharedS
 async def test_a_thousand_readers_share_one_subscription(store: JobStore, settings: SharedSettings) -> None:
     jobs = [running(store) for _ in range(10)]
     async with Watcher(store, settings.redis_url) as watcher:
-        await _subscribed(store, settings)
         readers = [asyncio.create_task(_collect(watcher, job.id)) for job in jobs for _ in range(100)]
+        await _subscribed(store, settings)
         await asyncio.sleep(0.5)
         for step in range(3):
             for job in jobs:
@@ -125,6 +125,22 @@ async def test_a_thousand_readers_share_one_subscription(store: JobStore, settin
         assert all(events == expected for events in read[position * 100 : position * 100 + 100])
 
 
+async def test_while_nobody_waits_there_is_no_subscription(store: JobStore, settings: SharedSettings) -> None:
+    job = submit(store)
+    async with Watcher(store, settings.redis_url) as watcher:
+        for _ in range(2):
+            assert _subscribers(store, settings) == 0
+            waiting = asyncio.create_task(watcher.wait_for(job.id, _ended, 60))
+            await _subscribed(store, settings)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            # The next change, of whatever job, finds nobody there.
+            submit(store)
+            async with asyncio.timeout(10):
+                while _subscribers(store, settings):
+                    await asyncio.sleep(0.01)
+
+
 async def test_waits_survive_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "RECHECK_SECONDS", 60.0)
     with valkey_server(tmp_path) as server:
@@ -132,8 +148,8 @@ async def test_waits_survive_an_outage(tmp_path: Path, monkeypatch: pytest.Monke
         store = JobStore(settings)
         job = submit(store)
         async with Watcher(store, settings.redis_url) as watcher:
-            await _subscribed(store, settings)
             waiting = asyncio.create_task(watcher.wait_for(job.id, _ended, 60))
+            await _subscribed(store, settings)
             await asyncio.sleep(0.2)
             os.kill(server.pid, signal.SIGKILL)
             with valkey_server(tmp_path, port=server.port):
