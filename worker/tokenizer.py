@@ -14,10 +14,10 @@ MAX_FILE_BYTES = 64 << 20
 """The largest tokenizers are a quarter of that."""
 
 
-def read_small(source: Folder, name: str) -> bytes:
+def read_small(source: Folder, name: str, field: str = "/source") -> bytes:
     """A file that transformers reads whole. Raises InvalidData where it is too large for one."""
     if (size := source.size(name)) > MAX_FILE_BYTES:
-        raise InvalidData(f"The source's {name} has {size} bytes; at most {MAX_FILE_BYTES} are read.", field="/source")
+        raise InvalidData(f"The file {name} has {size} bytes; at most {MAX_FILE_BYTES} are read.", field=field)
     return source.read(name)
 
 
