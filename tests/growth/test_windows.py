@@ -10,14 +10,14 @@ from safetensors.torch import load_file, save_file
 from growth import windows
 from growth.checkpoint import CheckpointReader
 from growth.header import TensorInfo
+from growth.local_folder import LocalFolder
 from growth.source import read_single, read_tensors
 from growth.windows import WINDOW_BYTES, windows_of
-from tests.growth.folders import DirectoryFolder
 
 MIB = 1 << 20
 
 
-class Counting(DirectoryFolder):
+class Counting(LocalFolder):
     """Notes each range that is read into memory."""
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +79,7 @@ def test_every_tensor_in_any_order_is_what_stock_safetensors_reads(
         tensors = {f"{file}.{n}": torch.randn(sizes.randrange(60), 3).to(dtypes[n % 4]) for n in range(50)}
         save_file(tensors, tmp_path / file)
     stored = {name: t for path in tmp_path.glob("*.safetensors") for name, t in load_file(path).items()}
-    folder = DirectoryFolder(tmp_path)
+    folder = LocalFolder(tmp_path)
     infos = {name: info for file in folder.names() for name, info in read_single(folder, file).items()}
     reader = CheckpointReader(folder, infos)
     names = sorted(stored) * 3
