@@ -51,10 +51,10 @@ $(BROWSER): $(READY)
 	touch $@
 
 test: $(BROWSER)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not exhaustive and not images and not mlflow and not lm_eval"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not exhaustive and not images and not mlflow and not lm_eval"
 
 test-exhaustive: $(BROWSER)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu and not images and not mlflow and not lm_eval"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not images and not mlflow and not lm_eval"
 
 screenshots: $(BROWSER)
 	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/dashboard

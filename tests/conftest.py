@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,13 @@ from tests.servers import RedisServer, S3Server, moto_server, rclone_server, val
 
 # Test processes run side by side, one core each: threads of one would wait for cores that the others hold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.scheduling import scheduler
+
+    return scheduler(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -25,10 +25,6 @@ Visiting = Callable[..., Visit]
 Shoot = Callable[..., None]
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    item.add_marker(pytest.mark.xdist_group("dashboard"))
-
-
 # Playwright keeps an event loop running as long as it is open, so it must not outlive these tests.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
