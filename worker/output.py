@@ -11,7 +11,7 @@ job has ended otherwise than in success, because there are no attempts then.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from growth.carried import CARRIED_FILES
@@ -42,7 +42,9 @@ class Output:
         """The result of an attempt at this job that committed before. Raises OutputExists for another's checkpoint."""
         manifest = self.refuse_others_manifest()
         commit = self._own(manifest)
-        return result_of(self.uri, manifest) if manifest is not None and commit and self._whole(commit) else None
+        return (
+            result_of(self.uri, manifest) if manifest is not None and commit and _whole(commit, self._sizes()) else None
+        )
 
     def refuse_others_manifest(self) -> bytes | None:
         """The manifest that is there. Raises OutputExists for another's."""
@@ -60,27 +62,29 @@ class Output:
 
     def remove_attempts(self, last: int) -> None:
         """Deletes what attempts up to `last` wrote and did not commit, whole or in parts; an index over it first."""
-        commit = self._own(read_manifest(self.store, self.uri))
-        committed = commit is not None and self._whole(commit)
-        if commit is not None and not committed and commit.attempt <= last:
-            self.store.delete(manifest_uri(self.uri))
-        kept = {stored.name for stored in commit.objects} if commit is not None and committed else set()
-        for name in sorted(self._sizes().keys() - kept):
-            if self._is_of(name, last):
-                self.store.delete(self.uri.join(name))
-        self.store.abort_uploads(self.uri, lambda name: self._is_of(name, last))
+        self._remove_attempts(last, frozenset())
 
     def tidy(self, attempt: int) -> None:
         """Removes what attempts up to this one have left beside the commit, which stands."""
-        self.remove_attempts(attempt)
-        self.store.abort_uploads(self.uri, lambda name: name in (*FIXED_FILES, LINEAGE_FILE))
+        self._remove_attempts(attempt, frozenset({*FIXED_FILES, LINEAGE_FILE}))
+
+    def _remove_attempts(self, last: int, unfinished: frozenset[str]) -> None:
+        commit, present = self._own(read_manifest(self.store, self.uri)), self._sizes()
+        committed = commit is not None and _whole(commit, present)
+        if commit is not None and not committed and commit.attempt <= last:
+            self.store.delete(manifest_uri(self.uri))
+        kept = {stored.name for stored in commit.objects} if commit is not None and committed else set()
+        for name in sorted(present.keys() - kept):
+            if self._is_of(name, last):
+                self.store.delete(self.uri.join(name))
+        self.store.abort_uploads(self.uri, lambda name: name in unfinished or self._is_of(name, last))
 
     def remove(self) -> None:
         """Deletes all that this job wrote, what makes it look whole first; others' objects stay.
 
         For a job that no attempt can work on any more.
         """
-        own = self._own_names()
+        own = self._own_names(self._sizes())
         for name in own:
             self.store.delete(self.uri.join(name))
         unfinished = {*FIXED_FILES, LINEAGE_FILE} if LINEAGE_FILE in own else set()
@@ -128,7 +132,8 @@ class Output:
             return False
 
     def _others(self) -> set[str]:
-        return set(self._sizes()) - set(self._own_names())
+        present = self._sizes()
+        return present.keys() - set(self._own_names(present))
 
     def _own(self, manifest: bytes | None) -> Commit | None:
         commit = commit_of(manifest) if manifest is not None else None
@@ -143,18 +148,12 @@ class Output:
 
         return {name(found.uri): found.size for found in self.store.list(self.uri)}
 
-    def _own_names(self) -> list[str]:
-        """In the order in which they are to be deleted."""
-        present = self._sizes()
+    def _own_names(self, present: Mapping[str, int]) -> list[str]:
+        """Of those in the folder, in the order in which they are to be deleted."""
         own = sorted(filter(self._is_of, present))
         if not self.owned() or self._others_manifest(read_manifest(self.store, self.uri)):
             return own
         return [INDEX_FILE, *own, *(name for name in FIXED_FILES if name in present), LINEAGE_FILE]
-
-    def _whole(self, commit: Commit) -> bool:
-        # An attempt that stalled on its way to the commit may have lost shards to the next one meanwhile.
-        present = self._sizes()
-        return all(present.get(stored.name) == stored.size for stored in commit.objects)
 
     def _others_manifest(self, manifest: bytes | None) -> bool:
         return manifest is not None and self._own(manifest) is None
@@ -163,6 +162,11 @@ class Output:
         """Whether an attempt at this job, up to `last`, gave that name."""
         found = ATTEMPT_NAME.fullmatch(name)
         return found is not None and found[1] == self.job_id and (last is None or int(found[2]) <= last)
+
+
+def _whole(commit: Commit, present: Mapping[str, int]) -> bool:
+    # An attempt that stalled on its way to the commit may have lost shards to the next one meanwhile.
+    return all(present.get(stored.name) == stored.size for stored in commit.objects)
 
 
 def lineage_owner(lineage: bytes) -> str | None:

@@ -90,10 +90,12 @@ def _edges(size: int) -> list[int]:
 
 def _band(rows: Tensor) -> Tensor:
     """The extreme entry of each block [cells] of a band of rows [n, S]."""
-    high, low = rows.amax(0), rows.amin(0)
-    columns = torch.where(high >= -low, high, low)
-    blocks = [columns[start:end] for start, end in pairwise(_edges(rows.shape[1]))]
-    return torch.stack([block[block.abs().argmax()] for block in blocks])
+    edges = torch.tensor(_edges(rows.shape[1]))
+    blocks = torch.repeat_interleave(edges.diff())
+    empty = rows.new_empty(len(edges) - 1)
+    high = empty.scatter_reduce(0, blocks, rows.amax(0), "amax", include_self=False)
+    low = empty.scatter_reduce(0, blocks, rows.amin(0), "amin", include_self=False)
+    return torch.where(high >= -low, high, low)
 
 
 def _rows(linear_map: LinearMap, start: int, end: int) -> Tensor:

@@ -78,10 +78,12 @@ class Window:
     def fill(self, length: int) -> bool:
         """Make the buffer at least `length` long; False where the file ends before."""
         while len(self.buffer) < length:
-            found = self._file.read(self.position + len(self.buffer), max(READ_BYTES, length - len(self.buffer)))
-            if not found:
+            at = self.position + len(self.buffer)
+            # Never past the end, which a store would be asked about in vain.
+            wanted = min(max(READ_BYTES, length - len(self.buffer)), self._file.size - at)
+            if wanted <= 0:
                 return False
-            self.buffer += found
+            self.buffer += self._file.read(at, wanted)
         return True
 
     def take(self, length: int) -> bytes:
