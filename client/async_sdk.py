@@ -88,9 +88,9 @@ class AsyncGrowClient:
         """A new job for the request of one that failed or was cancelled; always the same one. Raises NotFoundError."""
         return (await self._ask(calls.retry(job_id))).root
 
-    async def send_webhook(self, job_id: str) -> Job:
+    async def send_webhook(self, job_id: str) -> AnyJob:
         """Sends the webhook of an ended job once more. Raises NotFoundError."""
-        return await self._ask(calls.send_webhook(job_id))
+        return (await self._ask(calls.send_webhook(job_id))).root
 
     async def webhook_secret(self, *, change: bool = False) -> str:
         """What webhooks are signed with, as the Standard Webhooks libraries take it; with `change` another one."""

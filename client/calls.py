@@ -118,8 +118,8 @@ def retry(job_id: str) -> Call[FoundJob]:
     return Call("POST", _path(job_id, "retry"), FoundJob)
 
 
-def send_webhook(job_id: str) -> Call[Job]:
-    return Call("POST", _path(job_id, "webhook"), Job)
+def send_webhook(job_id: str) -> Call[FoundJob]:
+    return Call("POST", _path(job_id, "webhook"), FoundJob)
 
 
 def webhook_secret(*, change: bool) -> Call[WebhookSecret]:

@@ -87,9 +87,9 @@ class GrowClient:
         """A new job for the request of one that failed or was cancelled; always the same one. Raises NotFoundError."""
         return self._ask(calls.retry(job_id)).root
 
-    def send_webhook(self, job_id: str) -> Job:
+    def send_webhook(self, job_id: str) -> AnyJob:
         """Sends the webhook of an ended job once more. Raises NotFoundError."""
-        return self._ask(calls.send_webhook(job_id))
+        return (self._ask(calls.send_webhook(job_id))).root
 
     def webhook_secret(self, *, change: bool = False) -> str:
         """What webhooks are signed with, as the Standard Webhooks libraries take it; with `change` another one."""

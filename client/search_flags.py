@@ -44,6 +44,7 @@ class SearchFlags:
     parallel: Annotated[int | None, flag("Trials side by side.", metavar="N")] = None
     sampler: Annotated[Sampler | None, flag("How the next point is chosen.")] = None
     pruner: Annotated[PrunerName | None, flag("When trials end early.")] = None
+    webhook: Annotated[str | None, flag("Where to tell that the search has ended, signed.", metavar="URL")] = None
     priority: Annotated[Priority | None, flag("Which jobs start before which.")] = None
     seed: Annotated[int | None, flag("Seed of every random choice.")] = None
     label: Annotated[
@@ -67,6 +68,7 @@ class SearchFlags:
             "parallel": self.parallel,
             "sampler": self.sampler,
             "pruner": self.pruner,
+            "webhook": self.webhook,
             "priority": self.priority,
             "seed": self.seed,
             "labels": merged(body.get("labels"), pairs(self.label, "--label", plain=True)),

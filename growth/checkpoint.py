@@ -1,6 +1,7 @@
-"""Safetensors as torch tensors: a reader that fetches one tensor at a time, a writer that puts the header first."""
+"""Safetensors as torch tensors: a reader that fetches what is asked for, a writer that puts the header first."""
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Protocol
@@ -13,6 +14,7 @@ from growth.errors import InvalidCheckpoint
 from growth.header import TensorInfo
 from growth.plan import DTYPE_CODES, Dtype
 from growth.source import Folder
+from growth.windows import WINDOW_BYTES, Window, windows_of
 
 TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -28,12 +30,17 @@ class Planned(Protocol):
     def nbytes(self) -> int: ...
 
 
+_WINDOWS_HELD = 4
+
+
 class CheckpointReader:
-    """The tensors of a checkpoint, each read when it is asked for."""
+    """The tensors of a checkpoint, each read when it is asked for, small ones together with their neighbours."""
 
     def __init__(self, folder: Folder, tensors: Mapping[str, TensorInfo]) -> None:
         self._folder = folder
         self._tensors = tensors
+        self._windows = windows_of(tensors.values())
+        self._held: OrderedDict[Window, memoryview] = OrderedDict()
         self._buffers = Buffers()
         self._last: tuple[str, Tensor] | None = None
 
@@ -48,10 +55,23 @@ class CheckpointReader:
     def _read(self, info: TensorInfo, name: str) -> Tensor:
         if not prod(info.shape):
             return torch.empty(info.shape, dtype=TORCH_DTYPES[info.dtype])
-        buffer = self._buffers.lend(info.nbytes)
-        if self._folder.read_into(info.file, buffer, info.start) != info.nbytes:
-            raise InvalidCheckpoint(f"{info.file} ends inside tensor {name!r}; upload it again.")
-        return torch.frombuffer(buffer, dtype=TORCH_DTYPES[info.dtype]).view(info.shape)
+        window = self._windows[info]
+        buffer = self._held.get(window)
+        if buffer is None:
+            buffer = self._fetch(window, name)
+        at = info.start - window.start
+        return torch.frombuffer(buffer[at : at + info.nbytes], dtype=TORCH_DTYPES[info.dtype]).view(info.shape)
+
+    def _fetch(self, window: Window, name: str) -> memoryview:
+        small = window.nbytes <= WINDOW_BYTES
+        buffer = memoryview(bytearray(window.nbytes)) if small else self._buffers.lend(window.nbytes)
+        if self._folder.read_into(window.file, buffer, window.start) != window.nbytes:
+            raise InvalidCheckpoint(f"{window.file} ends inside tensor {name!r}; upload it again.")
+        if small:
+            self._held[window] = buffer
+            if len(self._held) > _WINDOWS_HELD:
+                self._held.popitem(last=False)
+        return buffer
 
     def wide(self, name: str) -> Tensor:
         """The tensor `name` in float32, or float64 where it is stored so."""

@@ -50,6 +50,11 @@ class TensorInfo:
     def nbytes(self) -> int:
         return self.stop - self.start
 
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Sorts tensors as their bytes lie."""
+        return self.file, self.start, self.stop
+
 
 def read_header(file: str, source: ByteSource) -> dict[str, TensorInfo]:
     """The tensors of one safetensors file, by name.

@@ -25,7 +25,7 @@ BOUNDS = (1, 5, 15, 60, 300, 900, 3600, 14_400, 43_200, 86_400)
 """Upper ends of the buckets of durations, in seconds."""
 MOST_WORKERS = 1000
 _APART = 4_000_000_000_000_000
-# Scores in the index of waiting jobs, as AHEAD in lua/job.lua makes them.
+# Scores in the index of waiting jobs, as AHEAD and BEGUN in lua/job.lua make them.
 _SCORES: Mapping[Priority, tuple[str | int, str | int]] = {
     "high": ("-inf", "(0"),
     "normal": (0, f"({_APART}"),

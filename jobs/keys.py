@@ -13,7 +13,8 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | outbox                       | zset   | needs a message: queued, ended with remains, or a search with news;    |
 |                              |        | score: when due                                                        |
 | published                    | zset   | has one; score: since when                                             |
-| waiting                      | zset   | queued; score: priority, since when, so the rank is the queue position |
+| waiting                      | zset   | queued; score: priority, whether given back, since when, so the rank   |
+|                              |        | is the queue position                                                  |
 | leases                       | zset   | running; score: when the lease ends                                    |
 | looked                       | string | when leases were last looked at                                        |
 | outputs                      | zset   | "<output>/ <id>" of every live job, in byte order; released at its end |
@@ -26,7 +27,8 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 | idempotency:<sha256>         | string | "<fingerprint> <id>" of an owner's key; expires                        |
 | webhooks                     | zset   | ended, its webhook not delivered; score: when due (`webhooks.py`)      |
 | webhook_secrets              | hash   | what each owner's webhooks are signed with                             |
-| usage:<sha256>               | string | bytes that an owner's queued and running jobs will write               |
+| load:<sha256>                | hash   | how many jobs and trials of an owner are queued and running, and the   |
+|                              |        | bytes that these will write: what quotas are held against              |
 | api_keys                     | hash   | what is known of each key, by its SHA-256 (`service/key_store.py`)     |
 | celery:...                   |        | kombu's own: the queue's messages (`queue.py`)                         |
 """
@@ -105,8 +107,8 @@ class Keys:
         """The part of a listing index with the jobs of one status."""
         return f"{index}:{status}"
 
-    def usage(self, owner: str) -> str:
-        return self._key("usage", _hashed(owner))
+    def load(self, owner: str) -> str:
+        return self._key("load", _hashed(owner))
 
     def idempotency(self, owner: str, key: str) -> str:
         return self._key("idempotency", _hashed(owner, key))

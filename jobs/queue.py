@@ -19,8 +19,10 @@ from jobs.store import JobStore
 
 TASK_NAME = "growth.run_job"
 REDELIVERY_SECONDS = 24 * 3600
-STEPS: Mapping[Priority, int] = {"high": 0, "normal": 1, "low": 2}
-"""kombu's priorities, each a list of its own: workers take from the first that has any."""
+STEPS: Mapping[Priority, int] = {"high": 1, "normal": 3, "low": 5}
+"""kombu's priorities, each a list of its own: workers take from the first that has any. A job that was begun and given
+back goes into the list before."""
+BEGUN = -1
 
 
 def make_celery(settings: SharedSettings, namespace: str = NAMESPACE) -> Celery:
@@ -53,7 +55,7 @@ def make_celery(settings: SharedSettings, namespace: str = NAMESPACE) -> Celery:
             "global_keyprefix": Keys(namespace).broker_prefix,
             # After this a message is delivered again while its job still runs, and dropped, because the job is leased.
             "visibility_timeout": REDELIVERY_SECONDS,
-            "priority_steps": list(STEPS.values()),
+            "priority_steps": sorted(step + begun for step in STEPS.values() for begun in (BEGUN, 0)),
             # kombu waits forever by default.
             "socket_connect_timeout": CONNECT_SECONDS,
             "socket_timeout": ANSWER_SECONDS,
@@ -69,8 +71,9 @@ def enqueue(celery: Celery, store: JobStore, job_id: str) -> None:
 
     Raises StoreUnavailable; the job stays in the outbox then, and a reconciler publishes it.
     """
+    priority, begun = store.turn(job_id)
     with _reaching_broker():
-        celery.send_task(TASK_NAME, args=[job_id], priority=STEPS[store.priority(job_id)])
+        celery.send_task(TASK_NAME, args=[job_id], priority=STEPS[priority] + (BEGUN if begun else 0))
     store.mark_published(job_id)
 
 

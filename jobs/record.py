@@ -18,6 +18,8 @@ from jobs.search_space import Name
 from jobs.tuning import AnyJob, TrialJob, TrialRequest, TrialResult, TuneJob, TunePlan, TuneRequest, TuneResult
 
 Outcome = TypeVar("Outcome", bound=BaseModel)
+QUOTA_FIELDS = ("load", "most_running")
+"""Of a search, those that its trials have too."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 JOB_ID = re.compile(r"job-[0-9a-f]{14}-[0-9a-f]{10}")
 EVENT_ID = re.compile(r"[0-9]{1,18}-[0-9]{1,18}")
@@ -70,23 +72,34 @@ def new_fields(
     origin: Origin = NOWHERE,
 ) -> list[str]:
     """Names and values in turn, of a record that nothing has happened to yet; `indexes` are for `lua/job.lua`."""
-    told = {"plan": plan.model_dump_json(), "priority": request.priority, "bytes": "0", **origin.fields()}
+    told = {"plan": plan.model_dump_json(), "priority": request.priority, **origin.fields()}
+    told["webhook"] = "0" if request.webhook is None else "1"
     if isinstance(request, TuneRequest):
+        assert isinstance(plan, TunePlan)
+        told["bytes"] = str(min(request.parallel, plan.trials) * plan.proxy.weight_bytes)
         # How often it was stepped, what it has not seen yet, and its trials that have not ended.
         return _new("tune", request, owner, created_microseconds, indexes, **told, step="0", news="0", live="0")
     assert isinstance(plan, Plan)
-    told |= {"webhook": "0" if request.webhook is None else "1", "bytes": str(plan.target.weight_bytes)}
+    told["bytes"] = str(plan.target.weight_bytes)
     return _new("grow", request, owner, created_microseconds, indexes, **told)
 
 
 def new_trial_fields(
-    request: TrialRequest, search: TuneJob, number: int, point: Mapping[Name, float], created_microseconds: int
+    request: TrialRequest,
+    search: TuneJob,
+    number: int,
+    point: Mapping[Name, float],
+    created_microseconds: int,
+    quota: Mapping[str, str],
 ) -> list[str]:
-    """The same of a trial, which no index lists."""
+    """The same of a trial, which no index lists; `quota` is what the search's record has of `QUOTA_FIELDS`."""
     told = {
         "search": search.id,
         "number": str(number),
         "point": json.dumps(point),
+        # In those of its search, which stay taken from one trial to the next.
+        "bytes": "0",
+        **quota,
         **Origin(search.request_id).fields(),
     }
     return _new("trial", request, search.owner, created_microseconds, (), **told, priority=search.request.priority)
@@ -111,16 +124,16 @@ def _new(
 
 
 def restored_fields(job: Job, indexes: Sequence[str]) -> list[str]:
-    """The same of a job that has succeeded, less its status and its end."""
-    assert job.result is not None
+    """The same of a job that has succeeded, or was begun, less its status and its end."""
     made = new_fields(job.request, job.plan, job.owner, microseconds(job.created_at), indexes, Origin(job.request_id))
     fields = {
-        "output": folder(job.request.output),
         "attempt": str(job.attempt),
-        "stage": Stage.COMMITTING,
-        "progress": "1.0",
-        "result": job.result.model_dump_json(exclude_none=True),
+        # Whatever ended those before, it may have been the loss of the record.
+        "uncounted": str(job.attempt),
     }
+    if job.result is not None:
+        ended = job.result.model_dump_json(exclude_none=True)
+        fields |= {"uncounted": "0", "stage": Stage.COMMITTING, "progress": "1.0", "result": ended}
     if job.started_at is not None:
         fields["started_at"] = str(microseconds(job.started_at))
     return [*made, *(text for pair in fields.items() for text in pair)]

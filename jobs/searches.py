@@ -7,11 +7,12 @@ workers may step the same search, and one that dies in the middle has changed no
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jobs import record
 from jobs.errors import JobNotFound
 from jobs.keys import NAMESPACE, Keys
-from jobs.schema import Failure
+from jobs.schema import Failure, Status
 from jobs.scripts import Scripts, connect, reaching_redis
 from jobs.search_space import Name
 from jobs.settings import SharedSettings
@@ -31,6 +32,10 @@ class Seen:
     """Before this one."""
     news: int
     """Trials that ended, and no step has seen yet."""
+    room: int | None
+    """For so many more jobs that wait there is room in the owner's quota; None where it has no limit."""
+    quota: Mapping[str, str]
+    """What its trials' records have of the owner's quota."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Step:
     progress: float = 0.0
     outcome: TuneResult | Failure | None = None
     """Ends the search."""
+    held: bool = False
+    """Whether there would be more trials if the owner's quota had room; then the search is looked at again."""
 
 
 class Searches:
@@ -67,7 +74,24 @@ class Searches:
         """The search as it is now. Raises JobNotFound."""
         fields, job, journal = self._read(search_id)
         # After the number of news: what ends from here on is counted for the next step.
-        return Seen(job, self._store.trials(search_id), journal, int(fields["step"]), int(fields["news"]))
+        return Seen(
+            job,
+            self._store.trials(search_id),
+            journal,
+            int(fields["step"]),
+            int(fields["news"]),
+            self._room(job, fields),
+            {name: fields[name] for name in record.QUOTA_FIELDS if name in fields},
+        )
+
+    def _room(self, job: TuneJob, fields: Mapping[str, str]) -> int | None:
+        if "most_queued" not in fields:
+            return None
+        with reaching_redis():
+            queued: Any = self._client.hget(fields["load"], "queued")
+        # Its own place among those that wait is free as soon as it is stepped.
+        others = int(queued or 0) - (job.status is Status.QUEUED)
+        return max(0, int(fields["most_queued"]) - others)
 
     def known(self, search_id: str) -> tuple[TuneJob, list[str]]:
         """The search without its trials, and its journal, which is empty once it has ended. Raises JobNotFound."""
@@ -80,7 +104,7 @@ class Searches:
         trials = [(record.new_id(created + place), trial) for place, trial in enumerate(step.trials)]
         texts: list[str | float] = []
         for job_id, trial in trials:
-            fields = record.new_trial_fields(trial.request, seen.job, trial.number, trial.point, created)
+            fields = record.new_trial_fields(trial.request, seen.job, trial.number, trial.point, created, seen.quota)
             texts += [job_id, len(fields), *fields]
         outcome, *_ = self._scripts.on_job(
             "step",
@@ -92,6 +116,8 @@ class Searches:
                 float(step.progress),
                 PUBLISH_GRACE_SECONDS,
                 *_ending(step.outcome),
+                len(trials),
+                int(step.held),
                 len(step.entries),
                 *step.entries,
                 *texts,

@@ -151,9 +151,9 @@ class JobStore:
             *quota.arguments(),
             record.folder(output) if output else "",
             *record.new_fields(request, plan, owner, created, indexes, origin),
-            *("usage", usage := self.keys.usage(owner)),
+            *("load", self.keys.load(owner)),
             *quota.fields(),
-            more_keys=[self.keys.idempotency(owner, key), usage, *former],
+            more_keys=[self.keys.idempotency(owner, key), *former],
         )
         match outcome:
             case "conflict":
@@ -345,11 +345,15 @@ class JobStore:
         """Queued jobs to publish now; each stays in the outbox until `mark_published`."""
         return self._scripts.on_many("take_due", [self.keys.outbox], [limit, PUBLISH_GRACE_SECONDS])
 
-    def priority(self, job_id: str) -> Priority:
-        """Of a job whose record is gone, which its message will find out, the normal one."""
+    def turn(self, job_id: str) -> tuple[Priority, bool]:
+        """The job's priority, and whether it was begun and given back: then it goes before others of that priority.
+
+        Of a job whose record is gone, which its message will find out, the normal one.
+        """
         with reaching_redis():
-            priority: Any = self._client.hget(self.keys.job(job_id), "priority")
-        return cast(Priority, priority or "normal")
+            told: Any = self._client.hmget(self.keys.job(job_id), ["priority", "status", "attempt"])
+        priority, status, attempt = told
+        return cast(Priority, priority or "normal"), status == Status.QUEUED and attempt != "0"
 
     def mark_published(self, job_id: str) -> None:
         """A message for the job is in the broker."""
@@ -387,18 +391,22 @@ class JobStore:
         return seconds * 1_000_000 + microseconds
 
     def restore(self, job: Job) -> bool:
-        """Puts a job that has succeeded on record again; False where there is a record of it.
+        """Puts a job on record again that has succeeded, or was begun: the latter waits for its next attempt.
 
-        Its events, and the idempotency key that it was made with, are not restored.
+        False where there is a record of it, or its output has become another job's by now. Its events, and the
+        idempotency key and the quota that it was made with, are not restored.
         """
-        assert job.status is Status.SUCCEEDED
-        assert job.finished_at is not None
+        succeeded = job.status is Status.SUCCEEDED
+        assert succeeded or job.attempt > 0
+        assert succeeded == (job.finished_at is not None)
         indexes = self.keys.fixed_indexes(job.owner, job.request)
         outcome, *_ = self._on_job(
             "restore",
             job.id,
-            record.microseconds(job.finished_at),
+            "" if job.finished_at is None else record.microseconds(job.finished_at),
+            record.folder(job.request.output),
             *record.restored_fields(job, indexes),
+            *([] if succeeded else ["load", self.keys.load(job.owner)]),
         )
         return bool(outcome == "ok")
 

@@ -3,6 +3,7 @@
 A search (`POST /tune`) and each of its trials are jobs like a growth: `AnyJob` is one of the three.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -33,8 +34,10 @@ from jobs.schema import (
     ModelSize,
     Pretraining,
     Priority,
+    Status,
     StorageUri,
     Untrained,
+    WebhookUrl,
 )
 from jobs.search_space import DEFAULT_SPACE, WHOLE, Name, Values, all_whole, bounds
 from jobs.tolerance import without_unknown
@@ -155,6 +158,8 @@ class TuneRequest(Closed):
     """Seeds the choice of points, and the weights and the order of the data, which all trials have in common."""
     labels: Annotated[dict[Label, LabelValue], Field(max_length=MAX_LABELS)] = Field(default_factory=dict)
     """Free words to find the job by."""
+    webhook: WebhookUrl | None = None
+    """Where to send a signed message once the search has ended (docs/webhooks.md)."""
     priority: Priority = "normal"
     """Of the search and of its trials: which jobs wait for which."""
 
@@ -311,6 +316,29 @@ class TrialJob(JobState):
     """Told to end early."""
     curve: list[FitPoint] = Field(default_factory=list)
     """The steps at which the held-out loss was measured; left out in a list of jobs."""
+
+
+class SearchWebhookData(Answer):
+    """The search in short; `GET /jobs/{job_id}` has all of it."""
+
+    id: str
+    status: Status
+    labels: dict[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    best: Best | None
+    """Of a search that succeeded."""
+    error: Failure | None
+
+
+class SearchWebhookMessage(Answer):
+    """What the body of a search's webhook holds, in the form of the Standard Webhooks specification."""
+
+    type: Literal["search.succeeded", "search.failed", "search.cancelled"]
+    timestamp: datetime
+    """When the search ended."""
+    data: SearchWebhookData
 
 
 AnyJob = Annotated[Job | TuneJob | TrialJob, Discriminator("kind")]

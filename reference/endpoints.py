@@ -8,8 +8,9 @@ import yaml
 
 INTRODUCTION = """# API reference
 
-Every call of the service, made of [`openapi.yaml`](openapi.yaml), which has the schemas too. A running service shows
-the same at `/openapi.json`. Errors are problem details with a stable `code`: [errors](errors.md).
+Every call of the service, and every [webhook](webhooks.md) that it sends, made of [`openapi.yaml`](openapi.yaml), which
+has the schemas too. A running service shows the same at `/openapi.json`. Errors are problem details with a stable
+`code`: [errors](errors.md).
 """
 
 
@@ -18,7 +19,7 @@ def api_page(openapi: Path) -> str:
     document: dict[str, Any] = yaml.safe_load(openapi.read_text(encoding="utf-8"))
     calls = [
         (operation["tags"][0], f"{method.upper()} {path}", operation)
-        for path, operations in document["paths"].items()
+        for path, operations in {**document["paths"], **document["webhooks"]}.items()
         for method, operation in operations.items()
     ]
     parts = [INTRODUCTION]

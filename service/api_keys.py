@@ -56,11 +56,12 @@ class Quotas(_Read):
     """How much an owner may have at a time; what is left out has no limit."""
 
     queued: Annotated[int, Field(ge=0)] | None = None
-    """Jobs that wait; a further one is answered with 429."""
+    """Jobs that wait; a further one is answered with 429, and a further trial of a search waits until there is room."""
     running: Annotated[int, Field(ge=1)] | None = None
     """Jobs that run; further ones wait in the queue, and let others' go first."""
     bytes: Annotated[int, Field(ge=0)] | None = None
-    """Of the checkpoints that queued and running jobs will write; a job that goes beyond is answered with 429."""
+    """Of the checkpoints that queued and running jobs will write, and of the proxies that searches train side by side;
+    a request that goes beyond is answered with 429."""
 
     def quota(self) -> Quota:
         """As the job store takes it."""

@@ -25,11 +25,13 @@ from service.event_stream import HEARTBEAT_SECONDS
 from service.key_store import KeyStore
 from service.keyring import Keyring
 from service.metrics import JobMetrics, RequestMetrics, process_registry
+from service.open_calls import OpenCalls
 from service.parts import Parts
 from service.plans import Plans
 from service.publisher import Publisher
 from service.routes import catalogue, dashboard, grow, health, jobs, metrics, tune, webhooks
 from service.settings import ServiceSettings
+from service.webhook_events import describe_webhooks
 from storage import S3Settings, Storage, StorageSettings
 from telemetry.traces import OFF, Traces
 
@@ -78,6 +80,7 @@ def create_app(
     for routes in (grow, tune, jobs, webhooks, catalogue, health, metrics):
         app.include_router(routes.router)
     dashboard.install(app)
+    describe_webhooks(app)
     return app
 
 
@@ -99,19 +102,21 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
         ):
             app.state.registry.register(JobMetrics(counters))
             async with Watcher(store, settings.redis_url) as watcher:
-                publisher = Publisher(store, celery)
+                publisher, open_calls = Publisher(store, celery), OpenCalls(app.state.callers)
                 app.state.parts = Parts(
-                    settings, store, storage, Plans(), publisher, watcher, outbox, heartbeat_seconds
+                    settings, store, storage, Plans(), publisher, watcher, outbox, open_calls, heartbeat_seconds
                 )
                 publisher.start()
-                courier = asyncio.create_task(Courier(store, outbox, settings.webhook_hosts).run())
+                courier = Courier(store, outbox, settings.webhook_hosts)
+                tasks = [asyncio.create_task(courier.run()), asyncio.create_task(open_calls.run())]
                 reconciler = Reconciler.by(settings, store, celery)
                 reconciler.start()
                 try:
                     yield
                 finally:
-                    courier.cancel()
-                    await asyncio.wait([courier])
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.wait(tasks)
                     publisher.stop()
                     reconciler.stop()
                     celery.close()

@@ -41,6 +41,8 @@ class Caller:
     prefixes: Mapping[Kind, tuple[Uri, ...]] | None
     """Allowed prefixes of each kind; anything where None."""
     quota: Quota = NO_QUOTA
+    good_until: float | None = None
+    """Of a token, when it ends, in seconds since 1970; what a key is good for is looked up anew."""
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -91,8 +93,8 @@ class Callers:
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("Send an API key as `Authorization: Bearer <key>`.")
         if self._tokens is not None and token.count(".") == DOTS_OF_A_TOKEN:
-            owner, scopes, prefixes = await asyncio.to_thread(self._tokens.read, token.strip())
-            return Caller(owner, scopes, prefixes, self._tokens.quota)
+            owner, scopes, prefixes, good_until = await asyncio.to_thread(self._tokens.read, token.strip())
+            return Caller(owner, scopes, prefixes, self._tokens.quota, good_until)
         return await self._by_key(hash_of(token.strip()))
 
     async def _by_key(self, key_sha256: str) -> Caller:

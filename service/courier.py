@@ -8,20 +8,19 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from ipaddress import ip_address
 
 import httpx2
 import structlog
-from standardwebhooks import Webhook
 
 from jobs.errors import JobNotFound, StoreUnavailable
-from jobs.schema import Job, WebhookData, WebhookMessage
+from jobs.schema import Job
 from jobs.store import JobStore
-from jobs.tuning import AnyJob
+from jobs.tuning import AnyJob, TrialJob, TuneJob
 from jobs.webhooks import Webhooks
 from service.errors import WebhookRefused
 from service.webhook_address import Target, may_connect, parse
+from service.webhook_message import message
 
 LOOK_SECONDS = 1.0
 ATTEMPT_SECONDS = 15.0
@@ -106,14 +105,14 @@ class Courier:
             await asyncio.to_thread(self._webhooks.sent, job_id)
 
     async def _deliver(self, job: AnyJob) -> None:
-        assert isinstance(job, Job), "growths alone have webhooks"
+        assert not isinstance(job, TrialJob), "trials have no webhooks"
         secrets = await asyncio.to_thread(self._webhooks.secrets_of, job.owner)
         target = self._target(job)
         status = await self._post(target, await self._address_of(target), *message(job, secrets))
         if not 200 <= status < 300:
             raise Undelivered(f"it answered HTTP {status}", for_good=status == GONE)
 
-    def _target(self, job: Job) -> Target:
+    def _target(self, job: Job | TuneJob) -> Target:
         try:
             # Checked again, because the operator may trust a host no longer.
             return parse(str(job.request.webhook), self._trusted_hosts)
@@ -148,34 +147,3 @@ class Courier:
                 raise Undelivered("no connection, or no answer in HTTP") from error
             await response.aclose()
             return response.status_code
-
-
-def message(job: Job, secrets: Sequence[str]) -> tuple[bytes, dict[str, str]]:
-    """Body and headers as Standard Webhooks has them; every attempt has the same id and body."""
-    assert job.finished_at is not None
-    told = WebhookMessage.model_validate(
-        {"type": f"job.{job.status}", "timestamp": job.finished_at, "data": _data(job)}
-    )
-    body, message_id, now = told.model_dump_json(), f"msg_{job.id}", datetime.now(UTC)
-    headers = {
-        "Content-Type": "application/json",
-        "User-Agent": "model-growth",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": " ".join(Webhook(secret).sign(message_id, now, body) for secret in secrets),
-    }
-    return body.encode(), headers
-
-
-def _data(job: Job) -> WebhookData:
-    return WebhookData(
-        id=job.id,
-        status=job.status,
-        output=job.request.output,
-        labels=job.request.labels,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-        manifest=None if job.result is None else job.result.manifest,
-        error=job.error,
-    )

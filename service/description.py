@@ -12,7 +12,13 @@ _BOUNDS = frozenset({"maximum", "minimum", "exclusiveMaximum", "exclusiveMinimum
 
 def describe(app: FastAPI, *, keyed: bool) -> dict[str, Any]:
     """The document; `keyed` tells whether the service asks for an API key."""
-    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        webhooks=app.webhooks.routes,
+    )
     document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
     _write_whole_bounds(document)
     return document if keyed else _open_to_all(document)

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractContextManager
+from typing import Any
 
 import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from jobs.errors import JobNotFound, StoreUnavailable
 from jobs.schema import Event
+from service.open_calls import Ended
 
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 15.0
@@ -23,19 +26,28 @@ def accepts(accept: str) -> bool:
     return MEDIA_TYPE in ranges
 
 
-async def encode(events: AsyncGenerator[Event, None], heartbeat_seconds: float) -> AsyncIterator[bytes]:
-    """Each event as it comes, a comment whenever none came for so long; ends where `events` ends."""
+async def encode(
+    events: AsyncGenerator[Event, None], heartbeat_seconds: float, call: AbstractContextManager[Ended]
+) -> AsyncIterator[bytes]:
+    """Each event as it comes, a comment whenever none came for so long; ends where `events` ends, or the call has to.
+
+    A client that comes back then is told why.
+    """
     async with contextlib.aclosing(events):
         upcoming = asyncio.ensure_future(anext(events))
         try:
-            while True:
-                done, _ = await asyncio.wait({upcoming}, timeout=heartbeat_seconds)
-                if not done:
-                    yield KEEPALIVE_COMMENT
-                    continue
-                event = upcoming.result()
-                yield format_sse_event(data_str=event.model_dump_json(), event=event.kind, id=event.id)
-                upcoming = asyncio.ensure_future(anext(events))
+            with call as call_ended:
+                while True:
+                    either: set[asyncio.Future[Any]] = {upcoming, call_ended}
+                    done, _ = await asyncio.wait(either, timeout=heartbeat_seconds, return_when=asyncio.FIRST_COMPLETED)
+                    if call_ended.done():
+                        return
+                    if not done:
+                        yield KEEPALIVE_COMMENT
+                        continue
+                    event = upcoming.result()
+                    yield format_sse_event(data_str=event.model_dump_json(), event=event.kind, id=event.id)
+                    upcoming = asyncio.ensure_future(anext(events))
         except StopAsyncIteration:
             return
         except (StoreUnavailable, JobNotFound) as error:

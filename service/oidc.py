@@ -67,14 +67,18 @@ class Tokens:
         self._oidc = oidc
         self._keys = SigningKeys(oidc.jwks_url)
 
-    def read(self, token: str) -> tuple[str, frozenset[Scope], Mapping[Kind, tuple[Uri, ...]]]:
-        """Owner, scopes and prefixes. May ask the provider for its keys. Raises Unauthorized, ProviderSilent."""
+    def read(self, token: str) -> tuple[str, frozenset[Scope], Mapping[Kind, tuple[Uri, ...]], float]:
+        """Owner, scopes, prefixes, and when it ends, in seconds since 1970.
+
+        May ask the provider for its keys. Raises Unauthorized, ProviderSilent.
+        """
         claims = self._claims(token)
         owner = claims.get(self._oidc.owner_claim)
         if not isinstance(owner, str) or not _can_own(owner):
             raise Unauthorized(f"This token can't be used: its claim {self._oidc.owner_claim!r} names no owner.")
         # No API key can have a name with a colon, so that no key and no token own the same jobs.
-        return f"oidc:{owner}", self._scopes(claims), self._prefixes(owner)
+        good_until = float(claims["exp"]) + self._oidc.clock_skew_seconds
+        return f"oidc:{owner}", self._scopes(claims), self._prefixes(owner), good_until
 
     def _claims(self, token: str) -> dict[str, Any]:
         oidc = self._oidc

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from jobs.store import JobStore
 from jobs.watch import Watcher
 from jobs.webhooks import Webhooks
+from service.open_calls import OpenCalls
 from service.plans import Plans
 from service.publisher import Publisher
 from service.settings import ServiceSettings
@@ -23,6 +24,7 @@ class Parts:
     publisher: Publisher
     watcher: Watcher
     webhooks: Webhooks
+    open_calls: OpenCalls
     heartbeat_seconds: float
 
 

@@ -151,8 +151,7 @@ def _places(request: GrowthRequest, storage: Storage) -> dict[str, Place]:
 
 
 def _check_webhook(request: GrowthRequest, parts: Parts) -> None:
-    if request.webhook is not None:
-        webhook_address.parse(request.webhook, parts.settings.webhook_hosts)
+    webhook_address.check(request.webhook, parts.settings.webhook_hosts)
 
 
 def _check_data_given(method: Method, request: GrowthRequest) -> None:

@@ -20,6 +20,7 @@ from jobs.schema import ModelSize, Status
 from jobs.search_space import grid_size
 from jobs.trials import flops
 from jobs.tuning import GivenProxy, TuneJob, TunePlan, TuneRequest
+from service import webhook_address
 from service.auth import Caller
 from service.errors import InvalidSearchSpace, SourceNotFound
 from service.parts import Parts
@@ -38,6 +39,7 @@ def submit_search(
     """
     places = _places(request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
+    webhook_address.check(request.webhook, parts.settings.webhook_hosts)
     if idempotency_key is not None:
         known = parts.store.made_by(request, caller.name, idempotency_key)
         if known is not None:
@@ -65,6 +67,7 @@ def retry_search(parts: Parts, caller: Caller, ended: TuneJob, origin: Origin = 
         raise NotRetryable(ended.id, ended.status)
     places = _places(ended.request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
+    webhook_address.check(ended.request.webhook, parts.settings.webhook_hosts)
     plan = _plan(places, parts.storage, ended.request)
     job, replayed = parts.store.create(
         ended.request, plan, ended.owner, origin=origin, retry_of=ended.id, quota=caller.quota

@@ -57,6 +57,12 @@ def parse(url: str, trusted_hosts: Sequence[str]) -> Target:
     return Target(parsed, host, port, trusted)
 
 
+def check(url: str | None, trusted_hosts: Sequence[str]) -> None:
+    """Of a request, which may have none. Raises like `parse`."""
+    if url is not None:
+        parse(url, trusted_hosts)
+
+
 def may_connect(address: Address, *, trusted: bool) -> bool:
     """Whether a webhook may go there; a trusted host may be on a private network, but never a link-local address."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

@@ -1,7 +1,6 @@
 """Fits over HTTP, each shared by two processes: a head, no head, images, and a kill in the middle."""
 
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageClass
 from tests.client.grow_up import grow_up
 from tests.tiny import corpus, tiny, tiny_bert, tiny_llama
 from tests.worker.digits import IMAGES, LABELS, NAMES, SIZE, TARGETS, encoded
-from tests.worker.processes import signal_all
+from tests.worker.processes import hold_once, signal_all
 
 METHOD = {"name": "ligo", "steps": 8, "batch_size": 8, "held_out_every": 4, "depth_learning_rate": 0.03}
 LOADERS = {"llama": AutoModelForCausalLM, "bert": AutoModel, "vit": AutoModelForImageClassification}
@@ -78,9 +77,13 @@ def test_a_fit_by_two_processes(service: Service, family: str) -> None:
 
 def test_one_is_killed_and_the_fit_goes_on(service: Service) -> None:
     job = service.submit("llama", "grown-again", steps=80)
-    while not service.http.get(job).json()["progress"] > 0:
-        time.sleep(0.05)
-    signal_all(_sharing(service.folder)[:1], signal.SIGKILL)
+
+    def under_way() -> bool:
+        return bool(0 < service.http.get(job).json()["progress"] < 0.8)
+
+    sharing = hold_once(lambda: _sharing(service.folder), under_way, 120)
+    signal_all(sharing[:1], signal.SIGKILL)
+    signal_all(sharing[1:], signal.SIGCONT)
     ended = service.ended(job)
     assert ended["status"] == "succeeded", ended["error"]
     assert ended["attempt"] == 2

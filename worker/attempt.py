@@ -28,13 +28,14 @@ import structlog
 from pydantic import JsonValue
 
 from jobs.errors import JobNotFound, LeaseLost, NotClaimable, StoreUnavailable
-from jobs.schema import EventKind, Failure, FitPoint, Job, Result
+from jobs.schema import EventKind, Failure, FitPoint, Job, Result, Status
 from jobs.searches import Searches
 from jobs.store import Claim, JobStore
 from jobs.tuning import TrialJob, TrialResult
 from storage import Storage, StorageError, Uri
 from telemetry.logs import working_on
 from telemetry.traces import OFF, About, Traces
+from worker.accepted import keep
 from worker.conditions import Conditions
 from worker.lease import Lease
 from worker.messages import (
@@ -91,8 +92,11 @@ class Site:
     traces: Traces = OFF
 
 
-def attempt(job_id: str, site: Site, searches: Searches) -> None:
-    """Claims the job and works on it until the attempt has ended; clears up behind it where it has ended before."""
+def attempt(job_id: str, site: Site, searches: Searches) -> bool:
+    """Claims the job and works on it until the attempt has ended; clears up behind it where it has ended before.
+
+    Whether it gave the job back, which then needs another message.
+    """
     with working_on(job_id=job_id):
         try:
             claim = site.store.claim(job_id, f"{platform.node()}:{os.getpid()}")
@@ -100,10 +104,10 @@ def attempt(job_id: str, site: Site, searches: Searches) -> None:
             log.info("Not claimed", reason=refused.reason)
             with suppress(JobNotFound):
                 remove_remains(site.store.get(job_id), site.store, site.storage, site.settings)
-            return
+            return False
         pruning = Pruning(claim.job, site.store, searches) if isinstance(claim.job, TrialJob) else None
         with working_on(attempt=claim.attempt, request_id=claim.job.request_id):
-            Attempt(claim, site, pruning).run()
+            return Attempt(claim, site, pruning).run()
 
 
 def _name(ending: Ending) -> str:
@@ -126,9 +130,10 @@ class Attempt:
         self._lease = Lease(self._store, claim.job.id, claim.attempt, self._settings.lease_renew_seconds)
         self._conditional = True
         self._tracking = Tracking(growth, claim.attempt, self._warn)
+        self._given_back = False
 
-    def run(self) -> None:
-        """Returns when the record tells how the attempt ended, or belongs to another one."""
+    def run(self) -> bool:
+        """Returns when the record tells how the attempt ended, or belongs to another one: whether it waits again."""
         log.info("The attempt begins", output=str(self._output.uri) if self._output else None)
         about: About = {"job_id": self._job.id, "attempt": self._number, "request_id": self._job.request_id}
         parent = self._claim.traceparent
@@ -144,10 +149,13 @@ class Attempt:
                 log.error("How the attempt ended is not on record; another one will find out", reason=str(error))
             finally:
                 self._tracking.close()
+        return self._given_back
 
     def _work(self, traceparent: str | None) -> Ending:
         if isinstance(self._job, TrialJob) and self._job.pruned:
             return Stop.PRUNED
+        if isinstance(self._job, Job):
+            keep(self._job, self._site.storage, self._settings.state_uri)
         child = self._site.spare.take()
         grace_seconds = 0.0
         try:
@@ -285,6 +293,7 @@ class Attempt:
         with suppress(StoreUnavailable):
             self._store.append_event(self._job.id, self._number, EventKind.LOG, {"message": reason})
         job = self._insist(lambda: self._store.release(self._job.id, self._number, counts=counts))
+        self._given_back = job.status is Status.QUEUED
         remove_remains(job, self._store, self._site.storage, self._settings)
 
     def _warn(self, sentence: str) -> None:

@@ -23,13 +23,13 @@ from jobs.schema import FitReport, Plan, PretrainingReport, Result, Verification
 from storage import AlreadyExists, NotFound, ObjectStore, StorageError, Unavailable, Uri, WrittenObject
 from storage.folder import Folder
 from worker.card_metadata import MAX_CARD_BYTES
-from worker.manifest import Commit, Lineage, StoredObject, manifest_bytes, manifest_uri, result_of
+from worker.manifest import Commit, Lineage, StoredObject, manifest_bytes, manifest_uri, read_commit, result_of
 from worker.messages import Work
 from worker.model_card import model_card
 from worker.output import LINEAGE_FILE, Output
 from worker.training import training_of
 
-MAX_CARRIED_BYTES = 1 << 29
+MAX_CARRIED_BYTES = 64 << 20
 PACKAGES = ("model-growth", "safetensors", "torch", "transformers")
 
 log = structlog.get_logger()
@@ -97,7 +97,7 @@ def committed_before(output: Output, attempt: int, granted: int | None) -> Resul
     result = output.committed()
     if result is None and granted is not None:
         try:
-            result = _put_granted(output, output.store.read(output.uri.join(output.commit_name(granted))))
+            result = _put_granted(output, read_commit(output.store, output.uri.join(output.commit_name(granted))))
         except NotFound:
             return None
     if result is not None:
@@ -127,7 +127,7 @@ def _put_small_file(output: Output, work: Work, name: str, data: bytes) -> Store
     try:
         _put_if_absent(output.store, uri, data, conditional=work.conditional)
     except AlreadyExists:
-        if output.store.read(uri) != data:
+        if output.store.read(uri, 0, len(data) + 1) != data:
             if not output.owned() or output.committed() is not None:
                 raise output.taken(name) from None
             # By an attempt of another version of this program.

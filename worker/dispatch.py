@@ -22,17 +22,25 @@ log = structlog.get_logger()
 
 
 def work_on(job_id: str, site: Site, publish: Callable[[str], None]) -> None:
-    """Does what the job asks for now; `publish` sends the message of another job."""
+    """Does what the job asks for now; `publish` sends a message about a job."""
     try:
         job = site.store.get(job_id)
     except JobNotFound:
         log.info("Not claimed", job=job_id, reason="not_found")
         return
     with closing(Searches(site.store, site.settings)) as searches:
-        if not isinstance(job, TuneJob):
-            attempt(job_id, site, searches)
+        if not isinstance(job, TuneJob) and attempt(job_id, site, searches):
+            _come_back_to(job_id, publish)
         if isinstance(job, TuneJob | TrialJob):
             _step(job.id if isinstance(job, TuneJob) else job.search, searches, publish)
+
+
+def _come_back_to(job_id: str, publish: Callable[[str], None]) -> None:
+    # At once, so that this worker itself does not take up a job that waits behind it.
+    try:
+        publish(job_id)
+    except StoreUnavailable as error:
+        log.warning("The job waits for a reconciler to publish it", job=job_id, reason=str(error))
 
 
 def _step(search_id: str, searches: Searches, publish: Callable[[str], None]) -> None:

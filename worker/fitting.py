@@ -74,7 +74,10 @@ def fit_operator(
 
 
 def _tensors(plan: GrowthPlan, reader: CheckpointReader) -> dict[str, Tensor]:
-    return {name: reader.wide(info.name) for name, info in plan.source_tensors.items()}
+    # Read in the order of their bytes, so that none is fetched twice with its neighbours.
+    stored = sorted(plan.source_tensors, key=lambda name: plan.source_tensors[name].place)
+    read = {name: reader.wide(plan.source_tensors[name].name) for name in stored}
+    return {name: read[name] for name in plan.source_tensors}
 
 
 def _fit_point(point: Point) -> FitPoint:

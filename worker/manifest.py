@@ -9,7 +9,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ValidationError
 
-from growth.header import INDEX_FILE
+from growth.header import INDEX_FILE, MAX_INDEX_BYTES
 from jobs.schema import FitReport, GrowthRequest, Plan, PretrainingReport, Result, Selection, Verification
 from storage import NotFound, ObjectStore, Uri
 
@@ -76,9 +76,17 @@ def manifest_bytes(commit: Commit, weight_map: Mapping[str, str], tensor_bytes: 
 def read_manifest(store: ObjectStore, output: Uri) -> bytes | None:
     """The file's bytes; None where there is none."""
     try:
-        return store.read(manifest_uri(output))
+        return read_commit(store, manifest_uri(output))
     except NotFound:
         return None
+
+
+def read_commit(store: ObjectStore, uri: Uri) -> bytes:
+    """The bytes of a manifest, under whatever name; of a file that is too large for one the first, which are none.
+
+    Raises NotFound.
+    """
+    return store.read(uri, 0, MAX_INDEX_BYTES)
 
 
 def commit_of(manifest: bytes) -> Commit | None:

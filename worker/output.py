@@ -23,6 +23,8 @@ from worker.errors import OutputExists
 from worker.manifest import PICTURE, Commit, commit_of, manifest_uri, read_manifest, result_of
 
 LINEAGE_FILE = "growth.json"
+MAX_LINEAGE_BYTES = 16 << 20
+"""Many times what a request may have; the start of a larger file is no job's."""
 ShardKind = Literal["model", "optimizer"]
 FIXED_FILES = ("config.json", *CARRIED_FILES, TRAINING_FILE, "README.md")
 ATTEMPT_NAME = re.compile(r"(?:model|optimizer|operator|picture|commit|probe)-(.+)-a([1-9][0-9]*)[-.].+")
@@ -121,7 +123,7 @@ class Output:
     def owned(self) -> bool:
         """Whether the fixed names are this job's."""
         try:
-            return lineage_owner(self.store.read(self.uri.join(LINEAGE_FILE))) == self.job_id
+            return lineage_owner(self.store.read(self.uri.join(LINEAGE_FILE), 0, MAX_LINEAGE_BYTES)) == self.job_id
         except NotFound:
             return False
 
@@ -167,6 +169,6 @@ def lineage_owner(lineage: bytes) -> str | None:
     """The job that a `growth.json` names; None where it is another program's file."""
     try:
         parsed = json.loads(lineage)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return parsed.get("job_id") if isinstance(parsed, dict) else None

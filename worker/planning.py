@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from growth.checkpoint import CheckpointReader
-from growth.errors import InvalidData
+from growth.errors import InvalidData, InvalidOperator
 from growth.inputs import refuse_corpus
 from growth.operators import parse_method
 from growth.operators.artefact import load_operator
+from growth.operators.belonging import most_bytes
 from growth.operators.ligo import Ligo
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan, make_plan
@@ -109,7 +110,12 @@ def _operator(plan: GrowthPlan, store: ObjectStore) -> GrowthOperator | None:
         return plan.operator
     if plan.method.operator is None:
         return None
-    return load_operator(store.read(Uri.parse(plan.method.operator)), plan)
+    uri, most = Uri.parse(plan.method.operator), most_bytes(plan)
+    if (size := store.head(uri).size) > most:
+        raise InvalidOperator(
+            f"The operator file has {size} bytes; none between these two models has more than {most}."
+        )
+    return load_operator(store.read(uri, 0, most), plan)
 
 
 def _corpus(request: GrowthRequest, plan: GrowthPlan, store: ObjectStore, source: Folder) -> Corpus | None:

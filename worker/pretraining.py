@@ -15,7 +15,7 @@ from torch import OutOfMemoryError, Tensor, nn
 
 from growth.carried import TOKENIZER_FILES
 from growth.checkpoint import CheckpointReader, header_bytes, raw_bytes
-from growth.errors import InvalidCheckpoint, InvalidConfig, InvalidData
+from growth.errors import InvalidConfig, InvalidData
 from growth.fit import Point
 from growth.header import INDEX_FILE
 from growth.source import SourceCheckpoint, read_single
@@ -31,9 +31,8 @@ from worker.errors import TrainingDiverged
 from worker.fit_state import version_of
 from worker.messages import exit_if
 from worker.modules import build_module
-from worker.tokenizer import load_tokenizer
+from worker.tokenizer import load_tokenizer, read_small
 
-MAX_TOKENIZER_BYTES = 1 << 29
 _CODES = {4: "F32", 8: "F64"}
 
 log = structlog.get_logger()
@@ -187,19 +186,15 @@ class Pretraining:
             )
 
     def _copy_tokenizer(self, given: Folder) -> None:
-        present = [name for name in TOKENIZER_FILES if name in set(given.names())]
+        names = set(given.names())
+        present = [name for name in TOKENIZER_FILES if name in names]
         if not present:
             raise InvalidData(
                 f"There are no tokenizer files at {given.uri}; give the folder that a tokenizer was saved to.",
                 field=TOKENIZER_FIELD,
             )
         for name in present:
-            if given.size(name) > MAX_TOKENIZER_BYTES:
-                raise InvalidCheckpoint(
-                    f"{name} has {given.size(name)} bytes; at most {MAX_TOKENIZER_BYTES} are taken over.",
-                    field=TOKENIZER_FIELD,
-                )
-            self._store.put(self.uri.join(name), given.read(name))
+            self._store.put(self.uri.join(name), read_small(given, name, TOKENIZER_FIELD))
 
     @property
     def _state_name(self) -> str:

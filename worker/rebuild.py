@@ -1,6 +1,7 @@
-"""`grow rebuild`: records of jobs that succeeded, made again from what lies beside their outputs.
+"""`grow rebuild`: records made again of jobs that succeeded, from their outputs, and of those that had been begun.
 
-For a Redis that was lost with all its data. `growth.json` has the job as it was accepted, the manifest how it went. A
+For a Redis that was lost with all its data. `growth.json` has the job as it was accepted, the manifest how it went; of
+a job that had been begun the worker has kept the whole (`worker/accepted.py`), and it goes on where its fit stood. A
 record that is there stays as it is, so that this may run beside a live service, and again.
 """
 
@@ -18,8 +19,9 @@ from jobs.errors import StoreUnavailable
 from jobs.schema import Job, Status
 from jobs.store import JobStore
 from storage import InvalidUri, NotFound, ObjectInfo, ObjectStore, StorageError, Uri
+from worker.accepted import kept_jobs
 from worker.manifest import Lineage, commit_of, read_manifest, result_of
-from worker.output import LINEAGE_FILE
+from worker.output import LINEAGE_FILE, MAX_LINEAGE_BYTES
 from worker.settings import WorkerSettings, open_storage
 
 REFUSED = 2
@@ -27,11 +29,13 @@ REFUSED = 2
 
 @dataclass
 class Rebuilt:
-    """Outputs below the prefixes, by what was found there."""
+    """Outputs below the prefixes, and jobs that had been begun, by what was found there."""
 
     restored: int = 0
+    begun_again: int = 0
+    """Had not ended, and wait for their next attempt."""
     known: int = 0
-    """There was a record."""
+    """There was a record, or the output of one that had not ended has become another job's."""
     foreign: int = 0
     """A checkpoint that no job of a service has written."""
 
@@ -40,11 +44,12 @@ def rebuild(
     prefixes: Annotated[list[str], typer.Argument(help="Where outputs lie, at any depth: `s3://bucket/prefix`.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
-    """Put jobs that succeeded on record again, from their outputs. Exit codes: 0 done, 2 refused."""
+    """Put jobs on record again that succeeded, or had been begun. Exit codes: 0 done, 2 refused."""
     settings = WorkerSettings()
     try:
         with closing(JobStore(settings)) as store:
-            found = rebuild_records([Uri.parse(prefix) for prefix in prefixes], open_storage(settings), store)
+            places = [Uri.parse(prefix) for prefix in prefixes]
+            found = rebuild_records(places, open_storage(settings), store, settings.state_uri)
     except (InvalidUri, StorageError, StoreUnavailable) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(REFUSED) from None
@@ -52,12 +57,13 @@ def rebuild(
         typer.echo(json.dumps(asdict(found)))
     else:
         typer.echo(
-            f"{found.restored} jobs are on record again; {found.known} were; {found.foreign} checkpoints are no job's."
+            f"{found.restored} jobs are on record again, {found.begun_again} are to be begun again, {found.known} were "
+            f"on record; {found.foreign} checkpoints are no job's."
         )
 
 
-def rebuild_records(prefixes: list[Uri], storage: ObjectStore, store: JobStore) -> Rebuilt:
-    """Looks at every checkpoint below `prefixes`. Raises StorageError, StoreUnavailable."""
+def rebuild_records(prefixes: list[Uri], storage: ObjectStore, store: JobStore, state_uri: str) -> Rebuilt:
+    """Looks at every checkpoint below `prefixes`, then at what workers keep. Raises StorageError, StoreUnavailable."""
     found = Rebuilt()
     for index in _indexes(prefixes, storage):
         job = job_of(index, storage)
@@ -65,6 +71,11 @@ def rebuild_records(prefixes: list[Uri], storage: ObjectStore, store: JobStore) 
             found.foreign += 1
         elif store.restore(job):
             found.restored += 1
+        else:
+            found.known += 1
+    for job in kept_jobs(storage, state_uri):
+        if store.restore(job):
+            found.begun_again += 1
         else:
             found.known += 1
     return found
@@ -102,6 +113,6 @@ def _indexes(prefixes: list[Uri], storage: ObjectStore) -> Iterator[ObjectInfo]:
 
 def _lineage(output: Uri, storage: ObjectStore) -> Lineage | None:
     try:
-        return Lineage.model_validate_json(storage.read(output.join(LINEAGE_FILE)))
+        return Lineage.model_validate_json(storage.read(output.join(LINEAGE_FILE), 0, MAX_LINEAGE_BYTES))
     except (NotFound, ValidationError):
         return None

@@ -76,12 +76,13 @@ def _next(seen: Seen) -> Step:
     progress = len(ended) / budget
     if (failure := _spoils_all(ended)) is not None:
         return Step(study.entries, outcome=failure, progress=progress)
-    room = min(search.request.parallel - len(trials) + len(ended), budget - len(trials))
-    asked = [study.ask() for _ in range(room)]
+    wanted = min(search.request.parallel - len(trials) + len(ended), budget - len(trials))
+    begun = wanted if seen.room is None else min(wanted, seen.room)
+    asked = [study.ask() for _ in range(begun)]
     assert [number for number, _ in asked] == [len(trials) + place for place in range(len(asked))]
     started = [NewTrial(number, point, trial_request(search, point)) for number, point in asked]
     outcome = _outcome(search, trials) if len(ended) == budget else None
-    return Step(study.entries, started, progress, outcome)
+    return Step(study.entries, started, progress, outcome, held=begun < wanted)
 
 
 def trial_request(search: TuneJob, point: dict[Name, float]) -> TrialRequest:

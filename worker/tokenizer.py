@@ -14,10 +14,10 @@ MAX_FILE_BYTES = 64 << 20
 """The largest tokenizers are a quarter of that."""
 
 
-def read_small(source: Folder, name: str) -> bytes:
+def read_small(source: Folder, name: str, field: str = "/source") -> bytes:
     """A file that transformers reads whole. Raises InvalidData where it is too large for one."""
     if (size := source.size(name)) > MAX_FILE_BYTES:
-        raise InvalidData(f"The source's {name} has {size} bytes; at most {MAX_FILE_BYTES} are read.", field="/source")
+        raise InvalidData(f"The file {name} has {size} bytes; at most {MAX_FILE_BYTES} are read.", field=field)
     return source.read(name)
 
 
@@ -37,7 +37,8 @@ class Tokenizer(Protocol):
 
 def load_tokenizer(source: Folder) -> Tokenizer:
     """The source's own tokenizer. Raises InvalidData where there is none, or transformers can't read it."""
-    present = [name for name in TOKENIZER_FILES if name in set(source.names())]
+    names = set(source.names())
+    present = [name for name in TOKENIZER_FILES if name in names]
     with tempfile.TemporaryDirectory() as folder:
         for name in (*present, "config.json"):
             Path(folder, name).write_bytes(read_small(source, name))

@@ -9,6 +9,27 @@ from growth.operators.operator import EVERY, WRITES, DepthMap, DepthMatrix, Grow
 from growth.plan import GrowthPlan
 from growth.untying import unties
 
+MOST_BYTES = 16 << 30
+"""Of an operator's file, whatever the models."""
+_LARGEST_NUMBER = 8
+HEADER_BYTES = 16 << 20
+
+
+def most_bytes(plan: GrowthPlan) -> int:
+    """No operator between the two models of `plan` has a larger file, however it was made.
+
+    As if every map and every depth matrix that may be there were, all dense and in float64, and grown by a fit besides.
+    """
+    source, target = axis_sizes(plan.source.sizes), axis_sizes(plan.target.sizes)
+    keys = [label for labels in _mapped(_named(plan)).values() for label in labels]
+    sizes = [(product_size(target, key), product_size(source, key)) for key in keys]
+    numbers = sum(wide * (narrow + 4) + narrow * narrow for wide, narrow in sizes)
+    # The maps of `axes/` and of `frame/`, each of them with what a fit has added to it.
+    maps = 2 * 2 * len(MAP_NAMES) * numbers
+    layers = plan.target.sizes.num_hidden_layers * plan.source.sizes.num_hidden_layers
+    depths = (len(plan.tensors) + 3) * layers
+    return min(HEADER_BYTES + _LARGEST_NUMBER * (maps + depths), MOST_BYTES)
+
 
 def check_belongs(operator: GrowthOperator, plan: GrowthPlan) -> None:
     """Raises InvalidOperator where a map has other sizes, is missing, or is named for what the model has not."""
@@ -34,11 +55,8 @@ def check_belongs(operator: GrowthOperator, plan: GrowthPlan) -> None:
 
 def _check_names(operator: GrowthOperator, plan: GrowthPlan) -> None:
     """What is named for nothing would be left out in silence."""
-    named = {name: t.parameter for t in plan.tensors for name in (t.name, t.parameter.name)}
-    labels: dict[str, set[str]] = {}
-    for name, parameter in named.items():
-        for module in ("", name.rpartition(".")[0]):
-            labels.setdefault(module, set()).update(_labels(parameter))
+    named = _named(plan)
+    labels = _mapped(named)
     for key in operator.axes:
         label, at, module = key.partition("@")
         if module not in labels:
@@ -50,6 +68,20 @@ def _check_names(operator: GrowthOperator, plan: GrowthPlan) -> None:
     for key in operator.depth:
         if key not in layered | {EVERY, WRITES}:
             raise InvalidOperator(f"The operator mixes depth/{key[:120]}, and no layer has such a parameter.")
+
+
+def _named(plan: GrowthPlan) -> dict[str, Parameter]:
+    """The target's parameters, by their names with `{layer}` and by those of each layer."""
+    return {name: t.parameter for t in plan.tensors for name in (t.name, t.parameter.name)}
+
+
+def _mapped(named: Mapping[str, Parameter]) -> dict[str, set[str]]:
+    """What a map may be of: in the model ("") and in each module."""
+    labels: dict[str, set[str]] = {}
+    for name, parameter in named.items():
+        for module in ("", name.rpartition(".")[0]):
+            labels.setdefault(module, set()).update(_labels(parameter))
+    return labels
 
 
 def _labels(parameter: Parameter) -> set[str]:

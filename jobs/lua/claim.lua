@@ -31,14 +31,14 @@ if field('attempt') - field('uncounted') >= tonumber(max_attempts) then
   return {'poison'}
 end
 local most_running = field('most_running')
-if status == 'queued' and most_running and redis.call('ZCARD', owned('running')) >= tonumber(most_running) then
+if status == 'queued' and most_running and loaded('running') >= tonumber(most_running) then
   redis.call('ZREM', PUBLISHED, ID)
   redis.call('ZADD', OUTBOX, whole(now() + HELD_SECONDS * 1000000), ID)
   return {'held'}
 end
 local since = redis.call('ZSCORE', WAITING, ID)
 if since then
-  observe('queued', now() - (since - AHEAD[field('priority')]))
+  observe('queued', now() - (since - ahead()))
 end
 count('attempts')
 redis.call('HINCRBY', RECORD, 'attempt', 1)

@@ -1,27 +1,9 @@
 -- Idempotency key, output, record, indexes and outbox in one step, or none of it.
--- KEYS[13...]: the idempotency key; the owner's bytes; record and events of the job to try again, where there is one.
+-- KEYS[13...]: the idempotency key; record and events of the job to try again, where there is one.
 -- ARGV[2...]: fingerprint, seconds to remember the key, seconds until others may publish, the id of the job to try
 -- again or '', most jobs queued and most bytes or '', output or '', the record's pairs.
-local IDEMPOTENCY, USAGE, FORMER, FORMER_EVENTS = unpack(KEYS, 13, 16)
+local IDEMPOTENCY, FORMER, FORMER_EVENTS = unpack(KEYS, 13, 15)
 local fingerprint, remember_seconds, publish_seconds, former, most_queued, most_bytes, output = unpack(ARGV, 2, 8)
-
--- Members are "folder/ id": in byte order an output stands directly before whatever lies inside of it.
-local function first_between(low, high)
-  return redis.call('ZRANGE', OUTPUTS, low, high, 'BYLEX', 'LIMIT', 0, 1)[1]
-end
-
-local function overlapping(folder)
-  local position = string.find(folder, '://', 1, true) + 2
-  repeat
-    position = string.find(folder, '/', position + 1, true)
-    local ancestor = string.sub(folder, 1, position)
-    local found = first_between('[' .. ancestor .. ' ', '(' .. ancestor .. '!')
-    if found then
-      return found
-    end
-  until position == #folder
-  return first_between('[' .. folder, '(' .. string.sub(folder, 1, -2) .. '0')
-end
 
 local known = redis.call('GET', IDEMPOTENCY)
 if known then
@@ -44,9 +26,9 @@ end
 redis.call('HSET', RECORD, unpack(ARGV, 9))
 
 local function refusal()
-  if most_queued ~= '' and redis.call('ZCARD', owned('queued')) >= tonumber(most_queued) then
+  if most_queued ~= '' and loaded('queued') >= tonumber(most_queued) then
     return {'quota', 'queued', redis.call('GET', PACE)}
-  elseif most_bytes ~= '' and (redis.call('GET', USAGE) or 0) + field('bytes') > tonumber(most_bytes) then
+  elseif most_bytes ~= '' and loaded('bytes') + field('bytes') > tonumber(most_bytes) then
     return {'quota', 'bytes', redis.call('GET', PACE)}
   end
   local reserved = output ~= '' and overlapping(output)
@@ -62,7 +44,7 @@ if output ~= '' then
   redis.call('HSET', RECORD, 'output', output)
   redis.call('ZADD', OUTPUTS, 0, output .. ' ' .. ID)
 end
-redis.call('INCRBY', USAGE, field('bytes'))
+add_to_load('bytes', field('bytes'))
 redis.call('SET', IDEMPOTENCY, fingerprint .. ' ' .. ID, 'EX', remember_seconds)
 for _, index in ipairs(indexes()) do
   redis.call('ZADD', index, 0, ID)

@@ -6,6 +6,9 @@ local EVENTS_KEPT = 10000
 local BOUNDS = {1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400}
 -- Apart by more than any time in microseconds until 2096, and still exact as a double. Also in counters.py.
 local AHEAD = {high = -4000000000000000, normal = 0, low = 4000000000000000}
+-- Of a job that was begun and given back: ahead of all of its priority that were not, and behind the priority before.
+-- Smaller than any time since 2023, and larger than any until 2077 less itself.
+local BEGUN = 1700000000000000
 local LATEST_WEIGHS = 0.2
 local CLEARING_SECONDS = 30
 local HELD_SECONDS = 10
@@ -111,15 +114,53 @@ local function indexes()
   return cjson.decode(field('indexes'))
 end
 
--- The jobs of the same owner in one status; the second index is that of all of them.
-local function owned(status)
-  return indexes()[2] .. ':' .. status
+-- What the jobs of the same owner are and take now, trials among them.
+local function loaded(name)
+  local load = field('load')
+  return load and tonumber(redis.call('HGET', load, name) or 0) or 0
+end
+
+local function add_to_load(name, by)
+  local load = field('load')
+  if load and redis.call('HINCRBY', load, name, by) <= 0 then
+    redis.call('HDEL', load, name)
+  end
+end
+
+-- A search waits as a job does, but what runs of it are its trials.
+local function weigh(status, by)
+  if status == 'queued' or status == 'running' and field('kind') ~= 'tune' then
+    add_to_load(status, by)
+  end
+end
+
+-- What a job's score in the index of waiting jobs is over the time since when it waits.
+local function ahead()
+  return AHEAD[field('priority')] - (field('attempt') == '0' and 0 or BEGUN)
+end
+
+-- Of the outputs that are taken. Members are "folder/ id": in byte order an output stands directly before whatever lies inside of it.
+local function first_between(low, high)
+  return redis.call('ZRANGE', OUTPUTS, low, high, 'BYLEX', 'LIMIT', 0, 1)[1]
+end
+
+local function overlapping(folder)
+  local position = string.find(folder, '://', 1, true) + 2
+  repeat
+    position = string.find(folder, '/', position + 1, true)
+    local ancestor = string.sub(folder, 1, position)
+    local found = first_between('[' .. ancestor .. ' ', '(' .. ancestor .. '!')
+    if found then
+      return found
+    end
+  until position == #folder
+  return first_between('[' .. folder, '(' .. string.sub(folder, 1, -2) .. '0')
 end
 
 local enter = {}
 
 function enter.queued(time, publish_at)
-  redis.call('ZADD', WAITING, whole(time + AHEAD[field('priority')]), ID)
+  redis.call('ZADD', WAITING, whole(time + ahead()), ID)
   redis.call('ZADD', OUTBOX, whole(publish_at or time), ID)
   redis.call('HDEL', RECORD, 'stage', 'stage_at', 'claim')
   redis.call('HSET', RECORD, 'progress', '0.0')
@@ -140,10 +181,7 @@ local function enter_end(time, remains_at)
   if field('output') then
     redis.call('ZREM', OUTPUTS, field('output') .. ' ' .. ID)
   end
-  local usage = field('usage')
-  if usage and redis.call('DECRBY', usage, field('bytes')) <= 0 then
-    redis.call('DEL', usage)
-  end
+  add_to_load('bytes', -field('bytes'))
   if field('webhook') == '1' then
     due_webhook(time)
   end
@@ -187,6 +225,8 @@ function move(to, event, publish_at)
   for _, key in ipairs({OUTBOX, PUBLISHED, WAITING, LEASES}) do
     redis.call('ZREM', key, ID)
   end
+  weigh(from, -1)
+  weigh(to, 1)
   -- Of a search and its trials, the search.
   if TERMINAL[to] and not field('search') then
     count('ended|' .. to)

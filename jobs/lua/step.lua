@@ -1,12 +1,18 @@
 -- One step of a search: its journal, its new trials and perhaps its end, in one go; only where no other step came first.
 -- ARGV[2...]: steps before this one, news seen, progress, seconds until others may publish, status to end with or '',
--- result or error, number of journal entries, the entries, then for each trial: id, number of texts, the record's pairs.
-local steps, news, progress, publish_seconds, ending, outcome, entries = unpack(ARGV, 2, 8)
-local at = 9
+-- result or error, number of trials, '1' where the owner's quota leaves no room for one more, number of journal entries,
+-- the entries, then for each trial: id, number of texts, the record's pairs.
+local steps, news, progress, publish_seconds, ending, outcome, begun, held, entries = unpack(ARGV, 2, 10)
+local at = 11
 if TERMINAL[field('status')] or field('cancel_requested') == '1' then
   return {'over'}
 elseif field('step') ~= steps then
   return {'late'}
+end
+local most_queued = field('most_queued')
+local freed = field('status') == 'queued' and 1 or 0
+if most_queued and tonumber(begun) > 0 and loaded('queued') - freed + begun > tonumber(most_queued) then
+  return {'late'} -- somebody else's job has come since the step looked
 end
 redis.call('HINCRBY', RECORD, 'step', 1)
 for index = at, at + entries - 1 do
@@ -36,6 +42,9 @@ redis.call('ZREM', PUBLISHED, ID)
 redis.call('ZREM', OUTBOX, ID)
 if redis.call('HINCRBY', RECORD, 'news', -news) > 0 then
   redis.call('ZADD', OUTBOX, whole(now()), ID)
+elseif held == '1' then
+  redis.call('HINCRBY', RECORD, 'news', 1)
+  redis.call('ZADD', OUTBOX, whole(now() + HELD_SECONDS * 1000000), ID)
 end
 if ending == 'succeeded' then
   redis.call('HSET', RECORD, 'result', outcome)

@@ -122,6 +122,7 @@ async def read_job(
     job_id: JobId,
     caller: CurrentCaller,
     parts: SharedParts,
+    request: Request,
     response: Response,
     if_none_match: IfNoneMatch = None,
     wait: Annotated[
@@ -137,7 +138,8 @@ async def read_job(
     job = await asyncio.to_thread(owned, parts, caller, job_id)
     if wait:
         had = if_none_match or etag(job)
-        job = await parts.watcher.wait_for(job_id, lambda seen: seen.status.terminal or not matches(seen, had), wait)
+        changed = parts.watcher.wait_for(job_id, lambda seen: seen.status.terminal or not matches(seen, had), wait)
+        job = await parts.open_calls.unless_ended(request, changed)
     if if_none_match and matches(job, if_none_match):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag(job)})
     response.headers["ETag"] = etag(job)
@@ -199,6 +201,7 @@ async def read_events(
     job_id: JobId,
     caller: CurrentCaller,
     parts: SharedParts,
+    request: Request,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
     last_event_id: Annotated[
         str | LeftOut,
@@ -230,5 +233,5 @@ async def read_events(
         return page
     events = parts.watcher.events(job_id, cursor)
     assert isinstance(events, AsyncGenerator)
-    stream = event_stream.encode(events, parts.heartbeat_seconds)
+    stream = event_stream.encode(events, parts.heartbeat_seconds, parts.open_calls.held_by(request))
     return EventSourceResponse(stream, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})

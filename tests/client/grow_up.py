@@ -103,8 +103,16 @@ def alive(pids: list[int]) -> list[int]:
 def wait_until_gone(pids: list[int], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while left := alive(pids):
-        assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left]
+        assert time.monotonic() < deadline, [command_of(pid) for pid in left]
         time.sleep(0.05)
+
+
+def command_of(pid: int) -> bytes:
+    """Of a process that may have ended by now."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _state(pid: int) -> str:

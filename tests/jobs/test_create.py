@@ -91,10 +91,10 @@ def test_positions_count_the_jobs_ahead(store: JobStore) -> None:
     assert [store.get(job.id).queue_position for job in jobs] == [None, 0, None, 1]
 
 
-def test_a_job_that_comes_back_queues_at_the_end(store: JobStore) -> None:
+def test_a_job_that_comes_back_is_the_next(store: JobStore) -> None:
     returning, other = running(store), submit(store)
-    assert store.release(returning.id, 1, counts=False).queue_position == 1
-    assert store.get(other.id).queue_position == 0
+    assert store.release(returning.id, 1, counts=False).queue_position == 0
+    assert store.get(other.id).queue_position == 1
 
 
 def test_an_unknown_job_is_not_found(store: JobStore) -> None:

@@ -42,12 +42,12 @@ def test_an_answered_submission_survives_and_is_published(tmp_path: Path) -> Non
 
 def test_an_attempt_goes_on_after_an_outage_longer_than_its_lease(tmp_path: Path) -> None:
     with valkey_server(tmp_path) as server:
-        settings = SharedSettings(redis_url=server.url, lease_seconds=3, lease_renew_seconds=1)
+        settings = SharedSettings(redis_url=server.url, lease_seconds=6, lease_renew_seconds=1)
         store = JobStore(settings)
         renewing, silent = running(store), running(store)
         store.append_event(renewing.id, 1, EventKind.LOG, {"line": "before"})
         _kill(server)
-    time.sleep(3.1)
+    time.sleep(6.1)
     with valkey_server(tmp_path, port=server.port):
         assert len(store.expired_leases()) == 2
         assert not store.reclaim(renewing.id)
@@ -62,13 +62,13 @@ def test_an_attempt_goes_on_after_an_outage_longer_than_its_lease(tmp_path: Path
 def test_a_redis_that_stood_still_costs_nobody_an_attempt(tmp_path: Path) -> None:
     """Stopped for longer than a lease, so that no worker could renew; one that is gone is noticed a lease later."""
     with valkey_server(tmp_path) as server:
-        store = JobStore(SharedSettings(redis_url=server.url, lease_seconds=2, lease_renew_seconds=0.5))
+        store = JobStore(SharedSettings(redis_url=server.url, lease_seconds=5, lease_renew_seconds=0.5))
         renewing, silent = running(store), running(store)
         wait_until(lambda: store.renew(renewing.id, 1) is False)
         store.renew(silent.id, 1)
         assert store.expired_leases() == []
         os.kill(server.pid, signal.SIGSTOP)
-        time.sleep(2.5)
+        time.sleep(5.5)
         os.kill(server.pid, signal.SIGCONT)
         assert store.expired_leases() == []
         assert not store.reclaim(renewing.id)

@@ -77,7 +77,7 @@ def test_bytes_of_jobs_that_have_not_ended(store: JobStore, settings: SharedSett
     for job in jobs:
         store.request_cancel(job.id)
     with redis.Redis.from_url(settings.redis_url) as client:
-        assert not client.exists(store.keys.usage("ada"))
+        assert not client.exists(store.keys.load("ada"))
 
 
 def test_when_to_ask_again_is_about_when_a_job_ends(store: JobStore, settings: SharedSettings) -> None:

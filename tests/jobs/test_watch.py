@@ -88,7 +88,7 @@ async def test_events_arrive_as_they_happen_and_end_with_the_job(store: JobStore
         await _subscribed(store, settings)
         for step in range(5):
             store.append_event(job.id, 1, EventKind.FIT, {"step": step})
-            assert (await asyncio.wait_for(anext(arriving), 5)).data == {"step": step}
+            assert (await asyncio.wait_for(anext(arriving), 60)).data == {"step": step}
         store.finish(job.id, 1, FAILURE)
         assert (await anext(arriving)).data["status"] == "failed"
         with pytest.raises(StopAsyncIteration):

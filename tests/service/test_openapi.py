@@ -1,15 +1,21 @@
 """openapi.yaml is the app's own description, and valid."""
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
+from jobs.schema import Failure, Job, Result, Status
 from service.openapi import as_yaml, main
 from service.settings import ServiceSettings
+from service.webhook_message import message
+from tests.jobs.samples import FAILURE, PLAN, RESULT, request
 from tests.service.conftest import ClientFactory
 from tests.service.keys import api_key
 
@@ -78,3 +84,27 @@ def test_command_writes_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (tmp_path / "api.yaml").read_text(encoding="utf-8") == as_yaml()
     assert main([]) == 2
     assert "Usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("outcome", [RESULT, FAILURE, None])
+def test_what_webhooks_say_is_described(document: dict[str, Any], outcome: Result | Failure | None) -> None:
+    status = {Result: Status.SUCCEEDED, Failure: Status.FAILED, type(None): Status.CANCELLED}[type(outcome)]
+    now = datetime.now(UTC)
+    ended = {"result" if isinstance(outcome, Result) else "error": outcome}
+    growth = Job(
+        id="job-1", status=status, owner="ada", created_at=now, finished_at=now, request=request(), plan=PLAN, **ended
+    )
+    body, headers = message(growth, ["whsec_bmV3"])
+    described = document["webhooks"][json.loads(body)["type"]]["post"]
+    schema = described["requestBody"]["content"]["application/json"]["schema"]
+    OAS31Validator({**schema, "components": document["components"]}).validate(json.loads(body))
+    told = {parameter["name"] for parameter in described["parameters"] if parameter["in"] == "header"}
+    assert told == {name for name in headers if name.startswith("webhook-")}
+
+
+def test_every_webhook_is_described(document: dict[str, Any]) -> None:
+    endings = ("succeeded", "failed", "cancelled")
+    assert set(document["webhooks"]) == {f"{kind}.{ending}" for kind in ("job", "search") for ending in endings}
+    for operations in document["webhooks"].values():
+        assert set(operations) == {"post"}
+        assert set(operations["post"]["responses"]) == {"204", "2XX", "410", "default"}

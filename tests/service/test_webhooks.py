@@ -13,15 +13,20 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from starlette.testclient import TestClient
 
 from jobs.schema import Failure, Job, Result, WebhookMessage
+from jobs.searches import Searches
 from jobs.settings import SharedSettings
 from jobs.store import JobStore
+from jobs.tuning import SearchWebhookMessage, TuneJob
 from jobs.webhooks import FORMER_SECONDS, RETRY_SECONDS, Secrets, Webhooks
 from service import courier
 from service.courier import Courier
+from storage import Storage, Uri
 from tests.jobs.samples import FAILURE, RESULT, request, submit, wait_until
 from tests.service.certificates import certified
 from tests.service.conftest import Body, ClientFactory
 from tests.service.receiver import Receiver, receiving
+from tests.tuning.played import Played
+from tests.tuning.samples import search_body, token_ids
 
 WEBHOOKS = "growth:webhooks"
 
@@ -110,6 +115,43 @@ class TestOfTheService:
         client.post(f"/jobs/{job['id']}/cancel")
         response = client.post(f"/jobs/{job['id']}/webhook")
         assert (response.status_code, response.json()["code"]) == (409, "webhook_not_due")
+
+    @pytest.mark.parametrize("outcome", ["succeeded", "failed", "cancelled"])
+    def test_the_end_of_a_search_is_told(
+        self, client: TestClient, receiver: Receiver, redis_url: str, store: JobStore, tmp_path: Path, outcome: str
+    ) -> None:
+        data = token_ids(Storage(), Uri.parse(f"file://{tmp_path}/ids.npy"), tmp_path)
+        answer = client.post("/tune", json=search_body(data, trials=1, webhook=receiver.url, labels={"team": "nlp"}))
+        job_id = answer.json()["id"]
+        searches = Searches(store, SharedSettings(redis_url=redis_url))
+        search = Played(store, searches, job_id)
+        if outcome == "cancelled":
+            client.post(f"/jobs/{job_id}/cancel")
+        else:
+            search.step()
+            (search.play if outcome == "succeeded" else search.fail)(search.live()[0])
+            search.step()
+        searches.close()
+        wait_until(lambda: client.get(f"/jobs/{job_id}").json()["webhook"]["state"] == "delivered", 30)
+        [came] = receiver.received
+        secret = client.get("/webhook-secret").json()["secret"]
+        told = SearchWebhookMessage.model_validate(Webhook(secret).verify(came.body, came.headers))
+        job = TuneJob.model_validate(client.get(f"/jobs/{job_id}").json())
+        assert (told.type, told.timestamp) == (f"search.{outcome}", job.finished_at)
+        assert (told.data.best, told.data.error) == (job.result and job.result.best, job.error)
+        assert (told.data.best is not None, told.data.error is not None) == (
+            outcome == "succeeded",
+            outcome == "failed",
+        )
+        again = client.post(f"/jobs/{job_id}/webhook")
+        assert (again.status_code, again.json()["kind"]) == (202, "tune")
+        wait_until(lambda: len(receiver.received) == 2, 30)
+
+    def test_the_address_of_a_searchs_is_checked_too(self, client: TestClient, store: JobStore, tmp_path: Path) -> None:
+        data = token_ids(Storage(), Uri.parse(f"file://{tmp_path}/ids.npy"), tmp_path)
+        response = client.post("/tune", json=search_body(data, webhook="https://169.254.169.254/"))
+        assert (response.status_code, response.json()["code"]) == (422, "invalid_webhook")
+        assert store.list_jobs().jobs == []
 
     @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "https://169.254.169.254/", "https://a:b@hooks.internal/"])
     def test_addresses_are_checked_before_anything_is_made(

@@ -20,7 +20,7 @@ from tests.tuning.samples import search_body, token_ids
 from tests.worker.conftest import make_farm, redis  # noqa: F401
 from tests.worker.direct import Moments
 from tests.worker.farm import Farm
-from tests.worker.processes import alive, wait_until
+from tests.worker.processes import alive, hold_once, wait_until
 from worker.messages import TrialWork
 from worker.study import Study
 from worker.trial import run_trial
@@ -117,7 +117,11 @@ def test_a_trial_that_is_no_good_ends_early(farm: Farm, search: Search) -> None:
 def test_a_killed_worker_costs_no_more_than_the_steps_since_the_last_checkpoint(farm: Farm, search: Search) -> None:
     job = search(trials=1, pretrain={"steps": 400, "batch_size": 4, "held_out_every": 10})
     with farm.worker() as worker:
-        wait_until(lambda: any(len(trial.curve) > 5 for trial in trials(farm, job)) and saved_step(farm) > 0, 120)
+        hold_once(
+            worker.children,
+            lambda: any(5 < len(trial.curve) < 35 for trial in trials(farm, job)) and saved_step(farm) > 0,
+            120,
+        )
         worker.kill()
     (lost,) = trials(farm, job)
     saved = saved_step(farm)

@@ -10,6 +10,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+STOPPED_WITHIN_SECONDS = 20.0
+"""What is promised of a worker; a machine at rest takes one or two."""
+
 
 @dataclass(frozen=True)
 class WorkerProcess:
@@ -54,6 +57,25 @@ def worker_process(environment: dict[str, str], log: Path) -> Iterator[WorkerPro
         yield worker
     finally:
         worker.kill()
+
+
+def hold_once(working: Callable[[], list[int]], reached: Callable[[], bool], seconds: float = 60.0) -> list[int]:
+    """Stops the processes that `working` names (SIGSTOP) once `reached` holds; who they are.
+
+    They stand still as it looks, however slow this process is, so that what it sees is still so when it returns.
+    """
+    held: list[int] = []
+
+    def stands_still() -> bool:
+        held[:] = working()
+        signal_all(held, signal.SIGSTOP)
+        if held and reached():
+            return True
+        signal_all(held, signal.SIGCONT)
+        return False
+
+    wait_until(stands_still, seconds)
+    return held
 
 
 def alive(pid: int) -> bool:

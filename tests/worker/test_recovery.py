@@ -16,7 +16,7 @@ from tests.worker.checks import check_output, logits
 from tests.worker.conftest import MakeFarm
 from tests.worker.farm import Farm
 from tests.worker.gate import Gate
-from tests.worker.processes import WorkerProcess, alive, signal_all, wait_until
+from tests.worker.processes import STOPPED_WITHIN_SECONDS, WorkerProcess, alive, signal_all, wait_until
 
 WIDE = {"hidden_size": 128, "num_hidden_layers": 6}
 """Some shards of a megabyte, so that there is a middle to be killed in."""
@@ -83,6 +83,27 @@ def test_a_killed_child_is_tried_again(make_farm: MakeFarm, proxied: S3Server, p
     assert told == ["The process that did the work was ended by SIGKILL, as happens where memory runs out."]
 
 
+def test_a_worker_takes_up_what_it_gave_back_before_what_waits(
+    make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path
+) -> None:
+    farm = make_farm(proxied)
+    gate = Gate(proxy, "PUT", SECOND_SHARD)
+    source = farm.upload(llama)
+    first = farm.submit(farm.request(source, **SHARDED))
+    with farm.worker() as worker:
+        gate.wait()
+        second = farm.submit(farm.request(source))
+        (child,) = worker.children()
+        os.kill(child, signal.SIGKILL)
+        gate.open()
+        ended = farm.wait_for(second, Status.SUCCEEDED)
+    taken_up = farm.store.get(first.id)
+    assert (taken_up.status, taken_up.attempt) == (Status.SUCCEEDED, 2)
+    assert taken_up.finished_at is not None
+    assert ended.started_at is not None
+    assert taken_up.finished_at < ended.started_at
+
+
 def test_a_child_that_dies_in_every_attempt_poisons_the_job(
     make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path
 ) -> None:
@@ -110,7 +131,7 @@ def test_the_child_dies_with_its_worker(make_farm: MakeFarm, proxied: S3Server, 
         gate.wait()
         pids = worker.tree()
         os.kill(pids[0], signal.SIGKILL)
-        wait_until(lambda: not any(map(alive, pids)), seconds=5)
+        wait_until(lambda: not any(map(alive, pids)))
     gate.open()
 
 
@@ -126,9 +147,9 @@ def test_a_worker_told_to_leave_gives_its_job_back(
         gate.wait()
         pids = worker.tree()
         signal_all(pids[:1] if told == "the main process" else pids, signal.SIGTERM)
-        assert worker.process.wait(8) == 0
+        assert worker.process.wait(STOPPED_WITHIN_SECONDS) == 0
         assert farm.store.get(job.id).status is Status.QUEUED
-        wait_until(lambda: not any(map(alive, pids)), seconds=5)
+        wait_until(lambda: not any(map(alive, pids)))
     gate.open()
     with farm.worker():
         ended = farm.wait_for(job, Status.SUCCEEDED)
@@ -166,8 +187,8 @@ def test_an_attempt_that_lost_its_lease_writes_nothing_more(
         (child,) = worker.children()
         before = farm.objects(Uri.parse(job.request.output))
         _steal(farm, job, worker)
-        wait_until(lambda: not alive(child), seconds=5)
-        wait_until(lambda: b"lost its lease" in worker.log.read_bytes(), seconds=5)
+        wait_until(lambda: not alive(child))
+        wait_until(lambda: b"lost its lease" in worker.log.read_bytes())
         found = farm.store.get(job.id)
     assert (found.status, found.attempt) == (Status.RUNNING, 2)
     assert farm.objects(Uri.parse(job.request.output)) == before

@@ -16,6 +16,7 @@ from tests.worker.conftest import MakeFarm
 from tests.worker.direct import Moments, run_attempt
 from tests.worker.farm import Farm
 from tests.worker.gate import Gate
+from worker.accepted import ACCEPTED_FILE
 from worker.output import LINEAGE_FILE
 
 OPEN = ["pad + stack", "pad + interpolate"]
@@ -57,7 +58,9 @@ def target_loss(result: Result) -> float:
 
 
 def state_of(farm: Farm) -> list[Uri]:
-    return [info.uri for info in farm.storage.list(Uri.parse(farm.settings.state_uri))]
+    """What the work itself has saved."""
+    found = [info.uri for info in farm.storage.list(Uri.parse(farm.settings.state_uri))]
+    return [uri for uri in found if uri.name != ACCEPTED_FILE]
 
 
 def test_the_best_of_what_is_open_is_written(make_farm: MakeFarm, llama: Path) -> None:
