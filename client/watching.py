@@ -64,8 +64,11 @@ class Watched:
 
     def __rich__(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=1.0, completed=self.progress, width=LINE_WIDTH)
-        table.add_row(Text(self.stage or self.status, style="bold cyan"), bar, f"{self.progress:4.0%}")
+        if self.stage:
+            bar = ProgressBar(total=1.0, completed=self.progress, width=LINE_WIDTH)
+            table.add_row(Text(self.stage, style="bold cyan"), bar, f"{self.progress:4.0%}")
+        else:
+            table.add_row(Text(self.status, style="bold cyan"))
         if self.losses:
             table.add_row(Text(f"{self.curve} loss", style="dim"), sparkline(self.losses), self._numbers())
         if self.last_word:
