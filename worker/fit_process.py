@@ -79,10 +79,12 @@ def main() -> None:
     tell = _Told(told if folder is not None else None)
     with working_on(job_id=work.job_id, attempt=work.attempt, request_id=work.request_id):
         outcome = concluded(lambda: _unless_lost(lambda: _fit(work, settings, device, folder, tell)))
-    tell(outcome)
     if isinstance(outcome, Failed):
+        # By whichever is the first: with it all others beside the child are ended, who might not have told yet.
+        _Told(told if FOLDER in os.environ else None)(outcome)
         # The others may wait for this process forever.
         os._exit(1)
+    tell(outcome)
     dist.barrier()
     dist.destroy_process_group()
 
