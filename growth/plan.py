@@ -20,7 +20,7 @@ from growth.operators.ligo import Ligo
 from growth.operators.method import Built, Growth, Method
 from growth.operators.operator import GrowthOperator
 from growth.operators.selection import Selection
-from growth.target import resolve_target
+from growth.target import check_numbers, resolve_target
 from growth.untying import untied, unties
 from growth.upcycling import asked_experts, upcycled
 
@@ -142,6 +142,7 @@ def make_plan(
     becomes a mixture, in standard deviations of each weight. Raises ImpossibleTarget, InvalidCheckpoint or another
     GrowthError, in one sentence with the nearest target that works.
     """
+    check_numbers(target)
     if method.fits and not reads_corpus(source):
         raise InvalidMethod(
             f"Method {method.name!r} fits on running text or labelled images, which is not what a "

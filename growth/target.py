@@ -37,6 +37,14 @@ def resolve_target(source: ModelConfig, target: Mapping[str, int]) -> Sizes:
         raise ImpossibleTarget(f"The target is out of bounds: its {error}") from error
 
 
+def check_numbers(target: Mapping[str, object]) -> None:
+    """Raises ImpossibleTarget for a size that is no whole number, as untyped code may give it."""
+    for key, value in target.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            named, given = str(key)[:80], f"{str(value)[:80]!r}, a {type(value).__name__}"
+            raise ImpossibleTarget(f"The target's {named!r} is {given}; give a whole number.", field=f"/target/{named}")
+
+
 def _named_sizes(source: ModelConfig, target: Mapping[str, int]) -> dict[str, int]:
     named: dict[str, int] = {}
     for key, value in target.items():

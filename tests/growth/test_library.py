@@ -128,6 +128,12 @@ def test_what_can_not_be_is_refused(sources: Sources, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
+@pytest.mark.parametrize("size", ["128", 128.0, True, None])
+def test_a_size_is_a_whole_number(sources: Sources, size: Any) -> None:
+    with pytest.raises(ImpossibleTarget, match=r"The target's 'hidden_size' is .* give a whole number"):
+        grow(_stock(sources, FIRST[0]), {"hidden_size": size})
+
+
 def test_a_model_without_a_table_is_refused() -> None:
     from transformers import BloomConfig, BloomModel
 
