@@ -18,7 +18,12 @@ def test_a_fit_is_watched_live(service: Service, visiting: Visiting, shot: Shoot
         text_field(page, name).fill(str(size))
     page.get_by_role("combobox", name="Method").select_option("ligo")
     options(page).click()
-    for name, value in {"steps": "60", "batch_size": "8", "held_out_every": "5", "depth_learning_rate": "0.03"}.items():
+    for name, value in {
+        "steps": "300",
+        "batch_size": "8",
+        "held_out_every": "25",
+        "depth_learning_rate": "0.03",
+    }.items():
         text_field(page, name).fill(value)
     for name, given in DATA.items():
         text_field(page, name).fill(str(given))
@@ -33,7 +38,7 @@ def test_a_fit_is_watched_live(service: Service, visiting: Visiting, shot: Shoot
     expect(fit.get_by_text("Held-out loss")).to_be_visible()
     expect(badge(page, "running")).to_be_visible()
     expect(badge(page, "succeeded")).to_be_visible()
-    expect(fit.get_by_text(re.compile("at step 0 to .* at step 60"))).to_be_visible()
+    expect(fit.get_by_text(re.compile("at step 0 to .* at step 300"))).to_be_visible()
     expect(fit.locator("canvas")).to_be_visible()
     expect(page.locator("#live")).to_have_text("Succeeded")
     stages = page.get_by_role("region", name="Stages").get_by_role("listitem")
