@@ -8,7 +8,6 @@ its first moments for that.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from growth.axes import Parameter
 from growth.checkpoint import CheckpointReader
 from growth.errors import InvalidOptimizerState
 from growth.expand import ShardSink, Written, write_shards
+from growth.local_folder import LocalFolder
 from growth.matching import renamed
 from growth.operators.gradients import Reach, bare, gradient_operator, reach_of
 from growth.operators.operator import DepthMap, GrowthOperator
@@ -164,29 +164,8 @@ def _empty(parameter: Tensor) -> dict[str, Tensor]:
     return {MOMENTS[0]: zeros, MOMENTS[1]: zeros.clone(), STEP: torch.zeros(())}
 
 
-@dataclass(frozen=True, slots=True)
-class _Directory:
-    path: Path
-
-    def names(self) -> list[str]:
-        return sorted(file.name for file in self.path.iterdir())
-
-    def size(self, name: str) -> int:
-        return (self.path / name).stat().st_size
-
-    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        with (self.path / name).open("rb") as file:
-            file.seek(start)
-            return file.read() if length is None else file.read(length)
-
-    def read_into(self, name: str, buffer: memoryview, start: int = 0) -> int:
-        with (self.path / name).open("rb") as file:
-            file.seek(start)
-            return file.readinto(buffer)
-
-
 def _open(path: Path) -> tuple[CheckpointReader, Collection[str]]:
-    folder, file = (_Directory(path), None) if path.is_dir() else (_Directory(path.parent), path.name)
+    folder, file = (LocalFolder(path), None) if path.is_dir() else (LocalFolder(path.parent), path.name)
     tensors = read_state(folder, file)
     return CheckpointReader(folder, tensors), tensors.keys()
 

@@ -22,7 +22,7 @@ from growth.operators.operator import GrowthOperator
 from growth.operators.selection import Selection
 from growth.target import check_numbers, resolve_target
 from growth.untying import untied, unties
-from growth.upcycling import asked_experts, upcycled
+from growth.upcycling import Experts, asked_experts, upcycled
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
@@ -143,31 +143,11 @@ def make_plan(
     GrowthError, in one sentence with the nearest target that works.
     """
     check_numbers(target)
-    if method.fits and not reads_corpus(source):
-        raise InvalidMethod(
-            f"Method {method.name!r} fits on running text or labelled images, which is not what a "
-            f"{source.model_class or source.architecture.model_type} model is trained on.",
-            hint="Grow it by a closed-form method.",
-        )
-    if isinstance(method, Ligo) and not source.headed and not method.matches(headed=False):
-        raise InvalidMethod(
-            f"The source, {source.model_class or 'a model without a head'}, has no head to compute a loss of its own.",
-            field="/method/objective",
-            hint="Leave the objective out, and the target is fitted to match the source's hidden states.",
-        )
+    _refuse_fit(source, method)
     matched = match_tensors(source, tensors)
     written = dtype or _dominant_dtype(tensors)
     experts, dense_target = asked_experts(source, target)
-    if expert_noise and not experts:
-        raise ImpossibleTarget(
-            "Noise on experts is for a dense model that becomes a mixture; name num_local_experts in the target too.",
-            field="/expert_noise",
-        )
-    if method.fits and (experts or source.architecture.fused):
-        raise InvalidMethod(
-            f"Method {method.name!r} can't fit a mixture of experts, whose module holds all experts in one tensor.",
-            hint="Grow it by a closed-form method.",
-        )
+    _refuse_experts(source, method, experts, expert_noise)
     sizes, built = _reach(source, matched.rows, dense_target, method, seed)
     if unties(source, built.operator):
         matched = untied(source, matched)
@@ -191,6 +171,34 @@ def make_plan(
         notes=(*built.notes, *matched.notes),
         selection=built.selection,
     )
+
+
+def _refuse_fit(source: ModelConfig, method: Method) -> None:
+    if method.fits and not reads_corpus(source):
+        raise InvalidMethod(
+            f"Method {method.name!r} fits on running text or labelled images, which is not what a "
+            f"{source.model_class or source.architecture.model_type} model is trained on.",
+            hint="Grow it by a closed-form method.",
+        )
+    if isinstance(method, Ligo) and not source.headed and not method.matches(headed=False):
+        raise InvalidMethod(
+            f"The source, {source.model_class or 'a model without a head'}, has no head to compute a loss of its own.",
+            field="/method/objective",
+            hint="Leave the objective out, and the target is fitted to match the source's hidden states.",
+        )
+
+
+def _refuse_experts(source: ModelConfig, method: Method, experts: Experts | None, expert_noise: float) -> None:
+    if expert_noise and not experts:
+        raise ImpossibleTarget(
+            "Noise on experts is for a dense model that becomes a mixture; name num_local_experts in the target too.",
+            field="/expert_noise",
+        )
+    if method.fits and (experts or source.architecture.fused):
+        raise InvalidMethod(
+            f"Method {method.name!r} can't fit a mixture of experts, whose module holds all experts in one tensor.",
+            hint="Grow it by a closed-form method.",
+        )
 
 
 def _reach(
