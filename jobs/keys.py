@@ -34,6 +34,8 @@ Single-node Redis or Valkey: one script touches keys that a cluster would keep a
 """
 
 import json
+from collections.abc import Hashable
+from functools import lru_cache
 from hashlib import sha256
 from itertools import product
 from typing import Literal
@@ -123,6 +125,7 @@ class Keys:
         return ":".join((self.namespace, *parts))
 
 
-def _hashed(*parts: object) -> str:
+@lru_cache(maxsize=4096)
+def _hashed(*parts: Hashable) -> str:
     """Short, of free text of any length, and for no two lists of it the same."""
     return sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from jobs.errors import StoreUnavailable
 from jobs.keys import NAMESPACE, Keys
 from jobs.schema import Priority
-from jobs.scripts import ANSWER_SECONDS, CONNECT_SECONDS, reaching_redis
+from jobs.scripts import ANSWER_SECONDS, CONNECT_SECONDS, reaching_redis, unavailable
 from jobs.settings import SharedSettings
 from jobs.store import JobStore
 
@@ -90,4 +89,4 @@ def _reaching_broker() -> Iterator[None]:
         try:
             yield
         except OperationalError as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+            raise unavailable(error) from error

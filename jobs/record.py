@@ -70,9 +70,12 @@ def new_fields(
     created_microseconds: int,
     indexes: Sequence[str],
     origin: Origin = NOWHERE,
+    retry_of: str | None = None,
 ) -> list[str]:
     """Names and values in turn, of a record that nothing has happened to yet; `indexes` are for `lua/job.lua`."""
     told = {"plan": plan.model_dump_json(), "priority": request.priority, **origin.fields()}
+    if retry_of is not None:
+        told["retry_of"] = retry_of
     told["webhook"] = "0" if request.webhook is None else "1"
     if isinstance(request, TuneRequest):
         assert isinstance(plan, TunePlan)
@@ -139,6 +142,11 @@ def restored_fields(job: Job, indexes: Sequence[str]) -> list[str]:
     return [*made, *(text for pair in fields.items() for text in pair)]
 
 
+def named(flat: Sequence[str]) -> dict[str, str]:
+    """Names and values in turn, as a mapping; of a name that comes twice, the last value."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
 @dataclass(frozen=True)
 class Queue:
     """What a job's place in the queue is told from."""
@@ -165,9 +173,8 @@ def retry_after_seconds(pace: str | None) -> int:
     return 30 if pace is None else min(max(round(float(pace)), 1), 300)
 
 
-def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> AnyJob:
-    """The record as the schema has it; without a search's trials, or a trial's curve."""
-    state: dict[str, Any] = {
+def _state(job_id: str, fields: Mapping[str, str], queue: Queue) -> dict[str, Any]:
+    return {
         "id": job_id,
         "status": Status(fields["status"]),
         "stage": Stage(fields["stage"]) if "stage" in fields else None,
@@ -187,6 +194,23 @@ def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> AnyJob:
         "retried_by": fields.get("retried_by"),
         "version": int(fields["version"]),
     }
+
+
+def to_new_job(
+    job_id: str,
+    fields: Mapping[str, str],
+    queue: Queue,
+    request: GrowthRequest | TuneRequest,
+    plan: Plan | TunePlan,
+) -> Job | TuneJob:
+    """The same as `to_job` for whoever has just made the record, and needs not read `request` and `plan` again."""
+    kind = Job if isinstance(request, GrowthRequest) else TuneJob
+    return kind(**_state(job_id, fields, queue), request=request, plan=plan)
+
+
+def to_job(job_id: str, fields: Mapping[str, str], queue: Queue) -> AnyJob:
+    """The record as the schema has it; without a search's trials, or a trial's curve."""
+    state = _state(job_id, fields, queue)
     match fields["kind"]:
         case "tune":
             return TuneJob(

@@ -17,15 +17,8 @@ from pydantic import BaseModel, JsonValue
 
 from jobs import record
 from jobs.clock import Clock
-from jobs.errors import (
-    IdempotencyConflict,
-    JobNotFound,
-    LeaseLost,
-    NotClaimable,
-    NotRetryable,
-    OutputReserved,
-    QuotaExceeded,
-)
+from jobs.creation import Creation, Draft
+from jobs.errors import IdempotencyConflict, JobError, JobNotFound, LeaseLost, NotClaimable
 from jobs.keys import NAMESPACE, Keys
 from jobs.listing import EVERY_JOB, Filter
 from jobs.origin import NOWHERE, Origin
@@ -134,41 +127,32 @@ class JobStore:
         `retry_of` names a job that ended without a result, and is its own key, for good. Raises IdempotencyConflict,
         QuotaExceeded, OutputReserved, NotRetryable, JobNotFound.
         """
-        created = self._clock.now()
-        job_id = record.new_id(created)
-        # Without a key the job's own id is the key, so that a repeated sending finds what the first one made.
-        key = idempotency_key or job_id
-        indexes = self.keys.fixed_indexes(owner, request)
-        output = request.output if isinstance(request, GrowthRequest) else ""
-        former = [] if retry_of is None else [self.keys.job(retry_of), self.keys.events(retry_of)]
-        outcome, *rest = self._on_job(
-            "create",
-            job_id,
-            record.fingerprint(request),
-            self._settings.idempotency_seconds,
-            PUBLISH_GRACE_SECONDS,
-            retry_of or "",
-            *quota.arguments(),
-            record.folder(output) if output else "",
-            *record.new_fields(request, plan, owner, created, indexes, origin),
-            *("load", self.keys.load(owner)),
-            *quota.fields(),
-            more_keys=[self.keys.idempotency(owner, key), *former],
-        )
-        match outcome:
-            case "conflict":
-                raise IdempotencyConflict(key)
-            case "reserved":
-                reserved, holder = rest
-                raise OutputReserved(output, reserved, holder)
-            case "not_retryable":
-                raise JobNotFound(str(retry_of)) if rest[0] is None else NotRetryable(str(retry_of), rest[0])
-            case "quota":
-                exceeded, pace = rest
-                raise QuotaExceeded(exceeded, record.retry_after_seconds(pace))
-            case "known":
-                return self.get(rest[0]), rest[0] != job_id
-        return _job(rest[0]), False
+        creation = Creation(request, plan, owner, idempotency_key, origin, retry_of, quota)
+        [made] = self.create_all([creation])
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    def create_all(self, creations: Sequence[Creation]) -> list[tuple[AnyJob, bool] | Exception]:
+        """For each what `create` would return or raise, all sent at once: together they take one sync of Redis' disk.
+
+        Raises StoreUnavailable.
+        """
+        drafts = [Draft(creation, self.keys, self._clock.now()) for creation in creations]
+        remember_seconds = self._settings.idempotency_seconds
+        calls = [(draft.keys(), draft.arguments(remember_seconds, PUBLISH_GRACE_SECONDS)) for draft in drafts]
+        return list(map(self._created, drafts, self._scripts.on_jobs("create", calls)))
+
+    def _created(self, draft: Draft, reply: list[Any] | Exception) -> tuple[AnyJob, bool] | Exception:
+        if isinstance(reply, Exception):
+            return reply
+        try:
+            made = draft.made(reply)
+            if isinstance(made, str):
+                return self.get(made), made != draft.job_id
+        except JobError as error:
+            return error
+        return made, False
 
     def made_by(self, request: GrowthRequest | TuneRequest, owner: str, idempotency_key: str) -> AnyJob | None:
         """The job that the key made before, which a replay is answered with though its output exists by now.
@@ -257,7 +241,7 @@ class JobStore:
         if outcome != "ok":
             raise NotClaimable(job_id, outcome)
         record_reply, lease_until, last, granted = rest
-        job, traceparent = _job(record_reply), _fields(record_reply).get("traceparent")
+        job, traceparent = _job(record_reply), record.named(record_reply[1]).get("traceparent")
         assert not isinstance(job, TuneJob), "a search is stepped, not claimed"
         return Claim(
             job, job.attempt, record.moment(lease_until), bool(last), int(granted) if granted else None, traceparent
@@ -460,13 +444,8 @@ class JobStore:
 
 def _job(reply: list[Any]) -> AnyJob:
     """From what `record()` in `lua/job.lua` returns."""
-    job_id, _, *queue = reply
-    return record.to_job(job_id, _fields(reply), record.Queue.of_replies(*queue))
-
-
-def _fields(reply: list[Any]) -> dict[str, str]:
-    flat = reply[1]
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    job_id, fields, *queue = reply
+    return record.to_job(job_id, record.named(fields), record.Queue.of_replies(*queue))
 
 
 def _json(model: BaseModel) -> str:

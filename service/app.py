@@ -20,10 +20,12 @@ from service.access_log import AccessLog
 from service.auth import Callers
 from service.body_limit import BodyLimit
 from service.courier import Courier
+from service.creations import Creations
 from service.description import describe
 from service.event_stream import HEARTBEAT_SECONDS
 from service.key_store import KeyStore
 from service.keyring import Keyring
+from service.looks import Looks
 from service.metrics import JobMetrics, RequestMetrics, process_registry
 from service.open_calls import OpenCalls
 from service.parts import Parts
@@ -102,9 +104,21 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
         ):
             app.state.registry.register(JobMetrics(counters))
             async with Watcher(store, settings.redis_url) as watcher:
-                publisher, open_calls = Publisher(store, celery), OpenCalls(app.state.callers)
+                creations, publisher = Creations(store), Publisher(store, celery)
+                looks = Looks(creations.begin)
+                open_calls = OpenCalls(app.state.callers)
                 app.state.parts = Parts(
-                    settings, store, storage, Plans(), publisher, watcher, outbox, open_calls, heartbeat_seconds
+                    settings,
+                    store,
+                    storage,
+                    Plans(),
+                    looks,
+                    creations,
+                    publisher,
+                    watcher,
+                    outbox,
+                    open_calls,
+                    heartbeat_seconds,
                 )
                 publisher.start()
                 courier = Courier(store, outbox, settings.webhook_hosts)
@@ -117,6 +131,8 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
                     for task in tasks:
                         task.cancel()
                     await asyncio.wait(tasks)
+                    looks.stop()
+                    creations.stop()
                     publisher.stop()
                     reconciler.stop()
                     celery.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any
 
@@ -118,6 +119,7 @@ def _on_loopback(request: Request) -> bool:
     return _is_loopback(peer) and (hostname == "localhost" or _is_loopback(hostname))
 
 
+@lru_cache(maxsize=1024)
 def _is_loopback(host: str) -> bool:
     try:
         address = ip_address(host)

@@ -8,6 +8,8 @@ from fastapi import Depends, Request
 from jobs.store import JobStore
 from jobs.watch import Watcher
 from jobs.webhooks import Webhooks
+from service.creations import Creations
+from service.looks import Looks
 from service.open_calls import OpenCalls
 from service.plans import Plans
 from service.publisher import Publisher
@@ -21,6 +23,8 @@ class Parts:
     store: JobStore
     storage: Storage
     plans: Plans
+    looks: Looks
+    creations: Creations
     publisher: Publisher
     watcher: Watcher
     webhooks: Webhooks

@@ -4,6 +4,7 @@ Nothing is written but the record, and that last; `plan_request` alone is the dr
 """
 
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -16,11 +17,14 @@ from growth.optimizer_layout import FILE_ENDING, plan_both, read_state
 from growth.plan import GrowthPlan, make_plan
 from growth.source import SourceCheckpoint, read_source
 from growth.untrained import TOKENIZER_FIELD, check_corpus, check_no_state, trained_first, untrained_source
+from jobs.creation import Creation
 from jobs.errors import JobNotFound, NotRetryable
 from jobs.origin import NOWHERE, Origin
 from jobs.schema import GrowthRequest, Job, Plan, Status, Untrained
 from service import webhook_address
+from service.answers import Answer
 from service.auth import Caller
+from service.creations import Made
 from service.errors import (
     DataRequired,
     OutputExists,
@@ -36,29 +40,55 @@ from storage.folder import Folder, file_or_folder
 log = structlog.get_logger(__name__)
 
 
-def submit(
+async def submit(
     parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key: str | None, origin: Origin = NOWHERE
 ) -> tuple[Job, bool]:
     """The job that this request makes; or, and True, the one that the same key made before.
 
     Raises whatever `service.problems` lists; when it returns, the job is on record and will be run.
     """
+    answer: Answer[Made] = Answer()
+    look = partial(_look_and_create, answer, parts, caller, request, idempotency_key, origin)
+    parts.looks.begin(look, local=all(text.startswith("file:") for *_, text in _given(request)))
+    job, replayed = await answer.wait()
+    assert isinstance(job, Job)
+    if not replayed:
+        parts.publisher.publish(job.id)
+    return job, replayed
+
+
+def _look_and_create(
+    answer: Answer[Made],
+    parts: Parts,
+    caller: Caller,
+    request: GrowthRequest,
+    idempotency_key: str | None,
+    origin: Origin,
+) -> None:
+    try:
+        found = _look(parts, caller, request, idempotency_key)
+        if isinstance(found, Job):
+            answer.give((found, True))
+            return
+        creation = Creation(request, found, caller.name, idempotency_key, origin, quota=caller.quota)
+        parts.creations.add(creation, answer)
+    except Exception as error:  # noqa: BLE001
+        answer.give(error)
+
+
+def _look(parts: Parts, caller: Caller, request: GrowthRequest, idempotency_key: str | None) -> Plan | Job:
+    """The plan; or the job that the key made before, where its source is gone by now, or its output there."""
     places = _places(request, parts.storage)
     check_allowed(places.values(), parts.storage, caller)
     _check_webhook(request, parts)
     try:
-        plan = _plan(places, parts, request)
+        return _plan(places, parts, request)
     except (GrowthError, ServiceError):
-        # A replay is answered though its source is gone by now, or its output there.
         known = None if idempotency_key is None else parts.store.made_by(request, caller.name, idempotency_key)
         if known is None:
             raise
         assert isinstance(known, Job), "the key's fingerprint is that of a growth"
-        return known, True
-    job, replayed = parts.store.create(request, plan, caller.name, idempotency_key, origin, quota=caller.quota)
-    if not replayed:
-        parts.publisher.publish(job.id)
-    return job, replayed
+        return known
 
 
 def retry(parts: Parts, caller: Caller, ended: Job, origin: Origin = NOWHERE) -> tuple[Job, bool]:
@@ -135,6 +165,10 @@ def _grown(folder: Folder | None, places: dict[str, Place], request: GrowthReque
 
 
 def _places(request: GrowthRequest, storage: Storage) -> dict[str, Place]:
+    return places_of(_given(request), storage)
+
+
+def _given(request: GrowthRequest) -> list[Given]:
     given: list[Given] = [("output", "output", "/output", request.output)]
     if not isinstance(request.source, Untrained):
         given.insert(0, ("source", "source", "/source", request.source))
@@ -147,7 +181,7 @@ def _places(request: GrowthRequest, storage: Storage) -> dict[str, Place]:
     operator = request.method.options.get("operator")
     if isinstance(operator, str):
         given.append(("operator", "source", "/method/operator", operator))
-    return places_of(given, storage)
+    return given
 
 
 def _check_webhook(request: GrowthRequest, parts: Parts) -> None:

@@ -17,6 +17,8 @@ Scheme = Literal["s3", "file"]
 MAX_KEY_BYTES: dict[Scheme, int] = {"s3": 1024, "file": 4000}
 MAX_FILE_NAME_BYTES = 255
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+# Most keys: nothing below has to be looked for in one of these that is as short as a file's name may be.
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 # Control characters, lone surrogates (which no store can hold), line and paragraph separators, and the backslash.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\\]")
 
@@ -77,6 +79,8 @@ def _check_bucket(uri: Uri) -> None:
 
 
 def _check_key(uri: Uri) -> None:
+    if len(uri.key) <= MAX_FILE_NAME_BYTES and _PLAIN.fullmatch(uri.key):
+        return
     segments = uri.key.split("/")
     if not all(segments) or not {".", ".."}.isdisjoint(segments):
         raise InvalidUri(f"{_shown(str(uri))} has an empty, '.' or '..' segment: write the path without it.")

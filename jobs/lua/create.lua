@@ -50,11 +50,11 @@ for _, index in ipairs(indexes()) do
   redis.call('ZADD', index, 0, ID)
 end
 if FORMER then
-  redis.call('HSET', RECORD, 'retry_of', former)
   redis.call('HSET', FORMER, 'retried_by', ID)
   redis.call('HINCRBY', FORMER, 'version', 1)
   tell_of(former, FORMER, FORMER_EVENTS, 'retried', {job = ID})
 end
 count('submitted')
 move('queued', {}, now() + publish_seconds * 1000000)
-return {'ok', record()}
+-- The rest of the record is what the client has just sent.
+return {'ok', record({'status', field('status'), 'version', field('version')})}

@@ -31,10 +31,11 @@ local function field(name)
   return redis.call('HGET', RECORD, name)
 end
 
--- What store.py reads a job from: its fields; the jobs ahead of it while it is queued, those that run, and the pace.
-local function record()
+-- What store.py reads a job from: its fields, all or those given; the jobs ahead of it while it is queued, those that
+-- run, and the pace.
+local function record(fields)
   return {
-    ID, redis.call('HGETALL', RECORD),
+    ID, fields or redis.call('HGETALL', RECORD),
     redis.call('ZRANK', WAITING, ID), redis.call('ZCARD', LEASES), redis.call('GET', PACE),
   }
 end

@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response, status
-from fastapi.concurrency import run_in_threadpool
 from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
@@ -56,8 +55,7 @@ async def submit_growth(
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Submit a growth. Every check that needs no weights is made now, and fails with one sentence."""
-    # `async`, because FastAPI would give a plain function's answer a thread of its own to be checked in.
-    job, replayed = await run_in_threadpool(submit, parts, caller, body, idempotency_key, origin(request))
+    job, replayed = await submit(parts, caller, body, idempotency_key, origin(request))
     tell_where(job, replayed, request, response)
     return job
 

@@ -3,16 +3,22 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import redis
 
-from jobs.errors import IdempotencyConflict, JobNotFound, NotRetryable
+from jobs.creation import Creation
+from jobs.errors import IdempotencyConflict, JobNotFound, NotRetryable, StoreUnavailable
+from jobs.origin import Origin
+from jobs.quotas import Quota
 from jobs.schema import EventKind, Status
 from jobs.settings import SharedSettings
 from jobs.store import JobStore
+from jobs.tuning import AnyJob
 from tests.jobs.conftest import StoreFactory
 from tests.jobs.samples import FAILURE, PLAN, RESULT, request, running, submit, wait_until
+from tests.servers import valkey_server
 
 
 def test_a_new_job_is_what_was_submitted(store: JobStore) -> None:
@@ -126,6 +132,47 @@ def test_a_retry_is_made_once(store: JobStore) -> None:
         store.create(ended.request, PLAN, "ada", retry_of=first.id)
     with pytest.raises(JobNotFound):
         store.create(ended.request, PLAN, "ada", retry_of="job-none")
+
+
+def _all_made(store: JobStore, creations: list[Creation]) -> list[AnyJob]:
+    """New jobs all."""
+    made = store.create_all(creations)
+    jobs = [answer[0] for answer in made if not isinstance(answer, Exception)]
+    assert made == [(job, False) for job in jobs]
+    return jobs
+
+
+def test_what_is_made_is_what_is_on_record(store: JobStore) -> None:
+    ended = running(store)
+    store.finish(ended.id, 1, FAILURE)
+    origin = Origin("request-1", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    plain = Creation(request(labels={"team": "größer"}), PLAN, "ada", "key", origin)
+    again = Creation(ended.request, PLAN, "ada", retry_of=ended.id, quota=Quota(queued=9, bytes=10**6))
+    for creation in (plain, again):
+        [made] = _all_made(store, [creation])
+        assert made == store.get(made.id)
+
+
+def test_a_redis_that_forgot_its_scripts_makes_each_job_once(store: JobStore, settings: SharedSettings) -> None:
+    with redis.Redis.from_url(settings.redis_url) as client:
+        for _ in range(3):
+            client.script_flush()
+            _all_made(store, [Creation(request(), PLAN, "ada") for _ in range(5)])
+    assert len(store.list_jobs().jobs) == 15
+
+
+def test_a_redis_without_memory_is_told_one_by_one(tmp_path: Path) -> None:
+    with valkey_server(tmp_path) as server:
+        store = JobStore(SharedSettings(redis_url=server.url))
+        submit(store)
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", 1)
+            refused = store.create_all([Creation(request(), PLAN, "ada") for _ in range(3)])
+            client.config_set("maxmemory", 0)
+        assert [type(error) for error in refused] == [StoreUnavailable] * 3
+        assert len(store.list_jobs().jobs) == 1
+        store.close()
 
 
 def test_nothing_stays_of_forgotten_jobs(store_with: StoreFactory, settings: SharedSettings, namespace: str) -> None:
