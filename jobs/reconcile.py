@@ -21,7 +21,8 @@ from jobs.store import JobStore
 INTERVAL_SECONDS = 2.0
 SILENT_SECONDS = 60.0
 """A message may be on its way from the broker to a claim for this long before it can count as lost."""
-BATCH = 50
+BATCH = 5
+"""Few, because requests to the same process are slower while it publishes."""
 REST = 9.0
 """Whoever publishes many messages rests so many times as long as that took, for the requests of the same process."""
 MOST_PUBLISHED = 1000

@@ -2,8 +2,8 @@
 
 A look at local files makes some twenty system calls of microseconds, and at each of them the interpreter may go on with
 another thread: sixteen threads mostly wait for one another. So one thread takes such looks in turn. A file system that
-is far away, or hangs, must not hold up the others: what has waited for `PATIENCE_SECONDS` gets a thread of its own, as
-looks at stores behind a network do at once.
+is far away, or hangs, must not hold up the others: what has waited for `PATIENCE_SECONDS`, in which the thread made
+fewer than `QUICK` looks, gets a thread of its own, as looks at stores behind a network do at once.
 """
 
 import asyncio
@@ -13,7 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
-PATIENCE_SECONDS = 0.02
+PATIENCE_SECONDS = 0.1
+QUICK = 5
+"""Otherwise they are many, and not slow: more threads would make them slower."""
 MOST_IN_TURN = 32
 MOST_AT_ONCE = 40
 
@@ -25,6 +27,7 @@ class Looks:
         """`looked` is called after each look or after some, from any thread, within `PATIENCE_SECONDS` of its end."""
         self._looked = looked
         self._new: list[_Look] = []
+        self._made_in_turn = 0
         self._waiting: queue.SimpleQueue[list[_Look] | None] = queue.SimpleQueue()
         self._at_once = ThreadPoolExecutor(MOST_AT_ONCE, "look-at-once")
         threading.Thread(target=self._take_turns, name="look", daemon=True).start()
@@ -48,12 +51,18 @@ class Looks:
     def _send(self) -> None:
         looks, self._new = self._new, []
         self._waiting.put(looks)
-        asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._relieve, looks)
+        self._watch(looks)
 
-    def _relieve(self, looks: "list[_Look]") -> None:
-        for look in looks:
-            if not look.begun:
-                self._at_once.submit(self._alone, look)
+    def _watch(self, looks: "list[_Look]") -> None:
+        asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._relieve, looks, self._made_in_turn)
+
+    def _relieve(self, looks: "list[_Look]", made_before: int) -> None:
+        waiting = [look for look in looks if not look.begun]
+        if waiting and self._made_in_turn - made_before >= QUICK:
+            self._watch(waiting)
+            return
+        for look in waiting:
+            self._at_once.submit(self._alone, look)
         # Of those that ended, while the thread is held up by the next.
         self._looked()
 
@@ -66,6 +75,7 @@ class Looks:
         while (looks := self._waiting.get()) is not None:
             for look in looks:
                 look()
+                self._made_in_turn += 1
             ended += len(looks)
             if ended >= MOST_IN_TURN or self._waiting.empty():
                 self._looked()

@@ -57,6 +57,21 @@ async def test_quick_looks_share_one_thread_and_keep_their_order(monkeypatch: py
     assert len({thread for _, thread in made}) == 1
 
 
+async def test_many_that_are_quick_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 1.0)
+    threads: list[int] = []
+
+    def look() -> None:
+        time.sleep(0.001)
+        threads.append(threading.get_ident())
+
+    with _looks() as looks:
+        for _ in range(2500):
+            looks.begin(look, local=True)
+        await _until(lambda: len(threads) == 2500)
+    assert len(set(threads)) == 1
+
+
 async def test_one_that_hangs_holds_up_none() -> None:
     goes_on = threading.Event()
     made: list[int] = []
