@@ -28,7 +28,7 @@ class Creations:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns once what was begun is on record."""
+        """Returns once what was added is on record."""
         self._calls.put(False)
         self._thread.join()
 
@@ -53,5 +53,5 @@ class Creations:
     def _created(self, creations: Sequence[Creation]) -> Sequence[Made | Exception]:
         try:
             return self._store.create_all(creations)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - whoever waits raises it, and a thread that ends would make nothing more
             return [error] * len(creations)

@@ -72,7 +72,7 @@ def _look_and_create(
             return
         creation = Creation(request, found, caller.name, idempotency_key, origin, quota=caller.quota)
         parts.creations.add(creation, answer)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - raised by the coroutine that waits
         answer.give(error)
 
 

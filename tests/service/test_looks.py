@@ -108,6 +108,7 @@ async def test_looks_behind_a_network_are_made_side_by_side_at_once(monkeypatch:
         for _ in range(8):
             looks.begin(lambda: passed.append(together.wait()), local=False)
         await _until(lambda: len(passed) == 8)
+    assert sorted(passed) == list(range(8))
 
 
 async def test_each_is_made_once_whoever_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
