@@ -76,6 +76,7 @@ def test_one_worker_and_two_find_the_same(farm: Farm, client: TestClient, search
         first = farm.wait_for(alone, Status.SUCCEEDED, 120)
         with farm.worker():
             together = farm.wait_for(search(**wanted), Status.SUCCEEDED, 120)
+            farm.wait_for_clearing()
     told = TuneJob.model_validate(client.get(f"/jobs/{first.id}").json())
     assert told == first
     assert told.trials is not None
@@ -156,6 +157,7 @@ def test_cancelled_searches_stop_their_trials(farm: Farm, client: TestClient, se
         assert client.post(f"/jobs/{job.id}/cancel").status_code == 200
         ended = farm.wait_for(job, Status.CANCELLED, 30)
         wait_until(lambda: not alive(child), 30)
+        farm.wait_for_clearing()
     assert ended.trials is not None
     assert {trial.state for trial in ended.trials} == {TrialState.CANCELLED}
     assert len(ended.trials) == 2

@@ -102,6 +102,15 @@ class Farm:
 
         wait_until(reached)
 
+    def to_clear(self) -> int:
+        """Jobs that may have left something, or wait for a worker."""
+        client, keys = self.store._client, self.store.keys
+        return int(client.zcard(keys.outbox)) + int(client.zcard(keys.published))
+
+    def wait_for_clearing(self) -> None:
+        """A worker clears up after its job has ended; one that leaves before leaves that to another."""
+        wait_until(lambda: not self.to_clear())
+
 
 @contextmanager
 def farm(redis: RedisServer, root: Uri, folder: Path, s3: S3Server | None = None, **changes: object) -> Iterator[Farm]:

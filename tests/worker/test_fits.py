@@ -57,8 +57,7 @@ def test_a_fit_from_the_queue(make_farm: MakeFarm, llama: Path) -> None:
     job = farm.submit(fit_request(farm, llama, steps=8))
     with farm.worker():
         ended = farm.wait_for(job, Status.SUCCEEDED)
-        # The worker clears up after that, and one that leaves first leaves it to another.
-        wait_until(lambda: not state_of(farm))
+        farm.wait_for_clearing()
     assert ended.result is not None
     assert ended.result.fit is not None
     assert [point.step for point in ended.result.fit.curve] == list(range(9))
@@ -67,6 +66,7 @@ def test_a_fit_from_the_queue(make_farm: MakeFarm, llama: Path) -> None:
     assert logits(folder).isfinite().all()
     told = [event.data for event in farm.store.events(job.id).events if event.kind is EventKind.FIT]
     assert {point["step"] for point in told if "held_out_loss" in point} == {0, 4, 8}
+    assert not state_of(farm)
 
     operator = Uri.parse(job.request.output).join(next(folder.glob("operator-*")).name)
     again = farm.request(Uri.parse(str(job.request.source)), method={"name": "ligo", "operator": str(operator)})

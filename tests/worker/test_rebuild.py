@@ -35,6 +35,7 @@ def test_a_lost_record_is_as_it_was(
     wanted = farm.request(farm.upload(llama), labels=labels, max_shard_bytes=1_000_000)
     with farm.worker():
         ended = farm.wait_for(farm.submit(wanted), Status.SUCCEEDED)
+        farm.wait_for_clearing()
     with valkey_server(tmp_path / "another") as empty:
         settings = farm.settings.model_copy(update={"redis_url": empty.url})
         store = JobStore(settings)

@@ -9,7 +9,6 @@ from storage import Uri
 from tests.servers import S3Server
 from tests.storage.proxy import Proxy
 from tests.worker.conftest import MakeFarm
-from tests.worker.farm import Farm
 from tests.worker.gate import Gate
 from tests.worker.processes import signal_all, wait_until
 
@@ -17,12 +16,6 @@ WIDE = {"hidden_size": 128, "num_hidden_layers": 6}
 SHARDED = {"target": WIDE, "max_shard_bytes": 1_000_000}
 SECOND_SHARD = "-a1-00002-of-"
 MANIFEST = "model.safetensors.index.json"
-
-
-def to_clear(farm: Farm) -> int:
-    """Jobs that may have left something."""
-    keys = farm.store.keys
-    return int(farm.store._client.zcard(keys.outbox)) + int(farm.store._client.zcard(keys.published))
 
 
 def test_a_worker_dies_as_it_clears_up(make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path) -> None:
@@ -44,7 +37,7 @@ def test_a_worker_dies_as_it_clears_up(make_farm: MakeFarm, proxied: S3Server, p
     # Not for half a minute: time passes for this one job.
     farm.store._client.zadd(farm.store.keys.outbox, {job.id: 1}, xx=True)
     with farm.worker():
-        wait_until(lambda: not to_clear(farm))
+        farm.wait_for_clearing()
     assert not farm.names(output)
 
 
@@ -65,9 +58,9 @@ def test_a_shard_that_arrives_after_its_job_is_over(
             wait_until(lambda: not farm.names(output))
             gate.open()
             assert farm.names(output)
-            assert to_clear(farm) == 1
+            assert farm.to_clear() == 1
             wait_until(lambda: not farm.names(output))
-            wait_until(lambda: not to_clear(farm))
+            farm.wait_for_clearing()
         signal_all(sleeper.tree(), signal.SIGCONT)
 
 

@@ -70,6 +70,7 @@ def test_the_best_of_what_is_open_is_written(make_farm: MakeFarm, llama: Path) -
     assert [c.label for c in job.plan.selection.candidates if c.open] == OPEN
     with farm.worker():
         ended = farm.wait_for(job, Status.SUCCEEDED)
+        farm.wait_for_clearing()
     assert ended.result is not None
     assert list(ended.result.stage_seconds) == STAGES
     losses, selection = losses_of(ended.result), selection_of(ended.result)
