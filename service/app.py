@@ -108,17 +108,17 @@ def _lifespan(settings: ServiceSettings, keyring: Keyring, heartbeat_seconds: fl
                 looks = Looks(creations.begin)
                 open_calls = OpenCalls(app.state.callers)
                 app.state.parts = Parts(
-                    settings,
-                    store,
-                    storage,
-                    Plans(),
-                    looks,
-                    creations,
-                    publisher,
-                    watcher,
-                    outbox,
-                    open_calls,
-                    heartbeat_seconds,
+                    settings=settings,
+                    store=store,
+                    storage=storage,
+                    plans=Plans(),
+                    looks=looks,
+                    creations=creations,
+                    publisher=publisher,
+                    watcher=watcher,
+                    webhooks=outbox,
+                    open_calls=open_calls,
+                    heartbeat_seconds=heartbeat_seconds,
                 )
                 publisher.start()
                 courier = Courier(store, outbox, settings.webhook_hosts)

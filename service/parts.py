@@ -17,7 +17,7 @@ from service.settings import ServiceSettings
 from storage import Storage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     settings: ServiceSettings
     store: JobStore

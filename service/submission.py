@@ -34,7 +34,7 @@ from service.errors import (
 )
 from service.parts import Parts
 from service.places import Given, Place, anything_at, blaming, check_allowed, check_data_exists, places_of
-from storage import NotFound, ObjectInfo, Storage
+from storage import NotFound, ObjectInfo, Storage, scheme_of
 from storage.folder import Folder, file_or_folder
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ async def submit(
     """
     answer: Answer[Made] = Answer()
     look = partial(_look_and_create, answer, parts, caller, request, idempotency_key, origin)
-    parts.looks.begin(look, local=all(text.startswith("file:") for *_, text in _given(request)))
+    parts.looks.begin(look, local=all(scheme_of(text) == "file" for *_, text in _given(request)))
     job, replayed = await answer.wait()
     assert isinstance(job, Job)
     if not replayed:

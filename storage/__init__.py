@@ -16,7 +16,7 @@ from storage.open import Storage
 from storage.probe import probe_conditional_put
 from storage.settings import S3Settings, StorageSettings
 from storage.store import ObjectInfo, ObjectStore, ObjectWriter, WrittenObject
-from storage.uri import Uri
+from storage.uri import Uri, scheme_of
 
 __all__ = [
     "AccessDenied",
@@ -38,4 +38,5 @@ __all__ = [
     "WrittenObject",
     "WrongSize",
     "probe_conditional_put",
+    "scheme_of",
 ]

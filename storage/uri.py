@@ -39,7 +39,7 @@ class Uri:
     @classmethod
     def parse(cls, text: str) -> "Uri":
         """Reads `s3://bucket/key` or `file:///absolute/path`; raises InvalidUri."""
-        scheme: Scheme = "s3" if text.startswith("s3://") else "file"
+        scheme = scheme_of(text)
         rest = text.removeprefix(f"{scheme}://")
         bucket, slash, key = rest.partition("/")
         if rest == text or (scheme == "file" and not slash):
@@ -68,6 +68,11 @@ class Uri:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.bucket}/{self.key}"
+
+
+def scheme_of(text: str) -> Scheme:
+    """The store that reading this URI would look at; of what is no URI, that of files."""
+    return "s3" if text.startswith("s3://") else "file"
 
 
 def _check_bucket(uri: Uri) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage import InvalidUri, Uri
+from storage import InvalidUri, Uri, scheme_of
 
 VALID = [
     ("s3://models/bert/config.json", Uri("s3", "models", "bert/config.json")),
@@ -65,6 +65,18 @@ INVALID = [
 def test_valid_uris_are_taken_literally(text: str, uri: Uri) -> None:
     assert Uri.parse(text) == uri
     assert Uri.parse(str(uri)) == uri
+
+
+@pytest.mark.parametrize("text", [text for text, _ in VALID])
+def test_the_scheme_is_known_before_the_whole_is_read(text: str) -> None:
+    assert scheme_of(text) == Uri.parse(text).scheme
+
+
+@pytest.mark.parametrize("text", ["", "models/bert", "https://127.0.0.1/model", "S3://models/bert"])
+def test_no_network_is_looked_at_for_what_is_no_uri(text: str) -> None:
+    assert scheme_of(text) == "file"
+    with pytest.raises(InvalidUri):
+        Uri.parse(text)
 
 
 @pytest.mark.parametrize("text", INVALID, ids=[ascii(text)[:40] for text in INVALID])
