@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Self, TypedDict
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DAY_SECONDS = 86_400
@@ -12,6 +12,26 @@ DAY_SECONDS = 86_400
 
 def _local_state_uri() -> str:
     return f"file://{Path.home()}/.local/state/model-growth"
+
+
+def _redis_url(text: str) -> str:
+    try:
+        given = urlsplit(text)
+        usable = given.scheme in ("redis", "rediss") and given.hostname is not None and given.port != 0
+    except ValueError:
+        # Its text may hold a part of the password.
+        usable = False
+    if not usable:
+        raise ValueError(
+            "write redis://:password@host:6379/0, or rediss:// with TLS, special characters of the password as %xx"
+        )
+    return text
+
+
+def http_url(text: str) -> str:
+    """The same text. Raises ValueError where it is no `http://` or `https://` URL."""
+    TypeAdapter(HttpUrl).validate_python(text)
+    return text
 
 
 class S3Access(TypedDict):
@@ -26,14 +46,17 @@ class S3Access(TypedDict):
 class SharedSettings(BaseSettings):
     """Build one in the composition root and pass it on; nothing reads the environment later."""
 
-    model_config = SettingsConfigDict(env_prefix="GROW_", use_attribute_docstrings=True, frozen=True)
+    # Errors would show the passwords among them.
+    model_config = SettingsConfigDict(
+        env_prefix="GROW_", use_attribute_docstrings=True, frozen=True, hide_input_in_errors=True
+    )
 
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(default="redis://127.0.0.1:6379/0", repr=False)
     """Job records and the Celery broker: one single-node Redis 7 or Valkey, `appendonly yes`, `appendfsync always`."""
     queue: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = "growth"
     """The Celery queue that workers listen on; one queue for each kind of machine."""
 
-    s3_endpoint_url: str | None = None
+    s3_endpoint_url: Annotated[str, AfterValidator(http_url)] | None = None
     """A store other than AWS; requests can never name one."""
     s3_region: str | None = None
     """Left out: boto3's own choice."""

@@ -6,6 +6,7 @@ from contextlib import closing
 import uvicorn
 
 from jobs.redaction import Redactor, redact_logs
+from jobs.startup import starting
 from service.app import create_app
 from service.settings import ServiceSettings
 from telemetry.logs import configure_logs
@@ -17,15 +18,19 @@ STOP_SECONDS = 2
 
 def main() -> None:
     """Serves in this process."""
-    settings = ServiceSettings()
+    with starting():
+        settings = ServiceSettings()
     configure_logs(settings.log_format)
     redact_logs(Redactor(settings.secrets()))
-    with closing(open_traces("service")) as traces:
+    with starting():
+        traces = open_traces("service")
+    with closing(traces):
         _serve(settings, traces)
 
 
 def _serve(settings: ServiceSettings, traces: Traces) -> None:
-    app = create_app(settings, traces)
+    with starting():
+        app = create_app(settings, traces)
     # What is here now stays: were it looked through for garbage again and again, requests would wait 0.1 s each time.
     gc.collect()
     gc.freeze()

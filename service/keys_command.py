@@ -14,6 +14,7 @@ from rich.table import Table
 
 from jobs.errors import StoreUnavailable
 from jobs.settings import SharedSettings
+from jobs.startup import starting
 from service.api_keys import READ_AND_WRITE, Prefixes, Quotas, StoredKey
 from service.key_store import KeyStore
 
@@ -109,7 +110,9 @@ def revoke(
 
 @contextmanager
 def _keys() -> Iterator[KeyStore]:
-    with closing(KeyStore(SharedSettings().redis_url)) as keys:
+    with starting():
+        settings = SharedSettings()
+    with closing(KeyStore(settings.redis_url)) as keys:
         yield keys
 
 

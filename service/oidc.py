@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import jwt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from jobs.settings import http_url
 from service.api_keys import KINDS, READ_AND_WRITE, SCOPES, Kind, Prefixes, Quotas, Scope
 from service.errors import Unauthorized
 from service.signing_keys import SigningKeys
@@ -27,11 +28,6 @@ _REASONS: Mapping[type[jwt.PyJWTError], str] = {
 }
 
 
-def _url(text: str) -> str:
-    TypeAdapter(HttpUrl).validate_python(text)
-    return text
-
-
 class Oidc(BaseModel):
     """Which tokens are good, and what they allow."""
 
@@ -41,7 +37,7 @@ class Oidc(BaseModel):
     """`iss` of every token, to the letter."""
     audience: str
     """`aud` of every token, or one of several."""
-    jwks_url: Annotated[str, AfterValidator(_url)]
+    jwks_url: Annotated[str, AfterValidator(http_url)]
     """Where the provider shows its public keys; `jwks_uri` in its `/.well-known/openid-configuration`."""
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("RS256", "ES256")
     """What tokens may be signed with."""

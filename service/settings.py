@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_settings import NoDecode
 
 from jobs.settings import SharedSettings
+from jobs.startup import sentences
 from service.api_keys import LOOPBACK_OWNER, ApiKey, Prefix
 from service.oidc import Oidc
 
@@ -54,4 +55,7 @@ class ServiceSettings(SharedSettings):
             text = self.api_keys_file.read_bytes()
         except OSError as error:
             raise ValueError(f"GROW_API_KEYS_FILE {self.api_keys_file} can't be read: {error.strerror}.") from error
-        return TypeAdapter(tuple[ApiKey, ...]).validate_json(text)
+        try:
+            return TypeAdapter(tuple[ApiKey, ...]).validate_json(text)
+        except ValidationError as error:
+            raise ValueError(" ".join(sentences(error, f"GROW_API_KEYS_FILE {self.api_keys_file}"))) from None

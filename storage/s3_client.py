@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, TypedDict, cast
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 
-from storage.errors import InvalidUri
+from storage.errors import InvalidUri, StorageError
 from storage.settings import S3Settings
 from storage.uri import Uri
 
@@ -23,7 +24,10 @@ class Place(TypedDict):
 
 
 def make_client(settings: S3Settings) -> "S3Client":
-    """A client for `settings`; AWS itself gets botocore's defaults, every other store the plainest dialect of S3."""
+    """A client for `settings`; AWS itself gets botocore's defaults, every other store the plainest dialect of S3.
+
+    Raises StorageError where boto3 can't make one of the settings and of what it finds on this machine.
+    """
     config = Config(
         connect_timeout=settings.connect_timeout_seconds,
         read_timeout=settings.read_timeout_seconds,
@@ -32,15 +36,19 @@ def make_client(settings: S3Settings) -> "S3Client":
     )
     if settings.endpoint_url is not None:
         config = config.merge(_plain_dialect())
-    # A session of our own, because boto3's default one may not be shared by threads.
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=settings.endpoint_url,
-        region_name=settings.region,
-        aws_access_key_id=settings.access_key_id,
-        aws_secret_access_key=settings.secret_access_key,
-        config=config,
-    )
+    try:
+        # A session of our own, because boto3's default one may not be shared by threads.
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=settings.endpoint_url,
+            region_name=settings.region,
+            aws_access_key_id=settings.access_key_id,
+            aws_secret_access_key=settings.secret_access_key,
+            config=config,
+        )
+    except BotoCoreError as error:
+        reason = str(error).removesuffix(".")
+        raise StorageError(f"The S3 store can't be asked: {reason}; correct its region or profile.") from error
 
 
 def _plain_dialect() -> Config:

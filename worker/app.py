@@ -3,6 +3,7 @@
 from celery import Celery
 
 from jobs.queue import make_celery
+from jobs.startup import starting
 from telemetry import traces
 from worker import tracking
 from worker.idle import install
@@ -27,6 +28,7 @@ def make_worker(settings: WorkerSettings) -> Celery:
     return celery
 
 
-traces.check_installed()
-tracking.check_installed()
-app = make_worker(WorkerSettings())
+with starting():
+    traces.check_installed()
+    tracking.check_installed()
+    app = make_worker(WorkerSettings())

@@ -8,6 +8,7 @@ from typing import NoReturn
 import structlog
 
 from jobs.redaction import Redactor, redact_logs
+from jobs.startup import starting
 from telemetry.logs import configure_logs
 from worker.origins import die_with_parent
 from worker.settings import WorkerSettings
@@ -20,7 +21,8 @@ log = structlog.get_logger()
 
 def main() -> NoReturn:
     """Waits for the worker at GROW_FIT_RENDEZVOUS, takes part in its fit, and waits again."""
-    settings = WorkerSettings()
+    with starting():
+        settings = WorkerSettings()
     configure_logs(settings.log_format)
     redact_logs(Redactor(settings.secrets()))
     if settings.fit_nodes == 1:

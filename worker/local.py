@@ -17,6 +17,7 @@ from rich.progress import Progress
 from jobs.record import microseconds, new_id
 from jobs.redaction import Redactor, redact_logs
 from jobs.schema import SOURCE_TAGS, Candidate, Failure, FitPoint, GrowthRequest, Job, Plan, Result, Stage, Status
+from jobs.startup import starting
 from storage import Storage, StorageError, Uri
 from telemetry.logs import configure_logs
 from worker.failures import concluded
@@ -72,7 +73,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the final job as JSON, and nothing else.")] = False,
 ) -> None:
     """Grow in this process, without a service. Exit codes: 0 done, 1 failed, 2 refused, 3 cancelled."""
-    settings = WorkerSettings()
+    with starting():
+        settings = WorkerSettings()
     configure_logs(settings.log_format)
     redact_logs(Redactor(settings.secrets()))
     signal.signal(signal.SIGTERM, signal.default_int_handler)

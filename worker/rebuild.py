@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from growth.header import INDEX_FILE
 from jobs.errors import StoreUnavailable
 from jobs.schema import Job, Status
+from jobs.startup import starting
 from jobs.store import JobStore
 from storage import InvalidUri, NotFound, ObjectInfo, ObjectStore, StorageError, Uri
 from worker.accepted import kept_jobs
@@ -45,7 +46,8 @@ def rebuild(
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Put jobs on record again that succeeded, or had been begun. Exit codes: 0 done, 2 refused."""
-    settings = WorkerSettings()
+    with starting():
+        settings = WorkerSettings()
     try:
         with closing(JobStore(settings)) as store:
             places = [Uri.parse(prefix) for prefix in prefixes]

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from jobs.settings import SharedSettings
-from storage import S3Settings, Storage, StorageSettings
+from storage import S3Settings, Storage, StorageSettings, Uri
 
 
 class WorkerSettings(SharedSettings):
@@ -32,6 +32,12 @@ class WorkerSettings(SharedSettings):
     """`host:port` of the worker, where the machines of a fit meet; needed where there are several."""
     log_format: Literal["console", "json"] = "console"
     """`json` writes one object a line, for a log collector."""
+
+    @field_validator("state_uri")
+    @classmethod
+    def _names_storage(cls, text: str) -> str:
+        Uri.parse(text)
+        return text
 
     @model_validator(mode="after")
     def _one_place_to_meet(self) -> Self:

@@ -29,8 +29,21 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"s3_access_key_id": "key"}, "Set both GROW_S3_ACCESS_KEY_ID and GROW_S3_SECRET_ACCESS_KEY, or neither"),
         ({"record_retention_seconds": 60}, "must be at least GROW_IDEMPOTENCY_SECONDS"),
         ({"max_attempts": 0}, "greater than or equal to 1"),
+        ({"s3_endpoint_url": "localhost:9000"}, "URL scheme should be 'http' or 'https'"),
+        ({"redis_url": "redis.example:6379"}, "write redis://"),
+        ({"redis_url": "redis://"}, "write redis://"),
     ],
 )
 def test_contradictions_are_refused(given: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         SharedSettings.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    "given", [{"s3_secret_access_key": "hunter2"}, {"redis_url": "redis://:hunter2#x@example:1/2"}]
+)
+def test_an_error_shows_no_password(given: dict[str, object]) -> None:
+    with pytest.raises(ValidationError) as raised:
+        SharedSettings.model_validate(given)
+    assert "hunter2" not in str(raised.value)
+    assert "hunter2" not in repr(raised.value)

@@ -88,6 +88,14 @@ def test_credentials_may_come_from_botos_own_chain(monkeypatch: pytest.MonkeyPat
     assert not store.exists(Uri("s3", rclone.bucket, "missing"))
 
 
+def test_a_client_that_can_not_be_made_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StorageError, match="'not a region' doesn't match a supported format; correct its region"):
+        S3Store(S3Settings(region="not a region"))
+    monkeypatch.setenv("AWS_PROFILE", "none")
+    with pytest.raises(StorageError, match=r"profile \(none\) could not be found; correct its region or profile"):
+        S3Store(S3Settings())
+
+
 def test_wrong_credentials_are_denied_and_never_shown(rclone: S3Server) -> None:
     wrong = replace(settings_for(rclone), secret_access_key="hunter2-hunter2")
     uri = Uri("s3", rclone.bucket, "x")
