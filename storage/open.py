@@ -1,9 +1,11 @@
 """One `ObjectStore` for every URI: it hands each call to the store of the URI's scheme."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from storage.errors import StorageError
 from storage.local import LocalStore
 from storage.settings import StorageSettings
 from storage.store import ObjectInfo, ObjectStore, ObjectWriter, any_name
@@ -23,6 +25,14 @@ class Storage:
         self._s3: S3Store | None = None
         self._building = Lock()
         self.traffic = Traffic()
+
+    def prepare(self) -> None:
+        """Does what the first `s3://` URI would wait for: an import and a client, a quarter of a second together.
+
+        Where no client can be made, the first use says why.
+        """
+        with suppress(StorageError):
+            self._open_s3()
 
     def canonical(self, uri: Uri) -> Uri:
         """Where the bytes of `uri` really lie: for files, with symbolic links resolved. Compare these with prefixes."""

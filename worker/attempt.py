@@ -154,12 +154,12 @@ class Attempt:
     def _work(self, traceparent: str | None) -> Ending:
         if isinstance(self._job, TrialJob) and self._job.pruned:
             return Stop.PRUNED
-        if isinstance(self._job, Job):
-            keep(self._job, self._site.storage, self._settings.state_uri)
         child = self._site.spare.take()
         grace_seconds = 0.0
         try:
             child.begin(self._told(traceparent))
+            if isinstance(self._job, Job):
+                keep(self._job, self._site.storage, self._settings.state_uri)
             ending = self._follow(child)
             if ending is Stop.CANCELLED:
                 grace_seconds = self._settings.stop_grace_seconds

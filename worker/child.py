@@ -136,7 +136,8 @@ def main() -> None:
     configure_logs(settings.log_format)
     redact_logs(Redactor(settings.secrets()))
     told = take_standard_output()
-    _get_ready()
+    storage = open_storage(settings)
+    _get_ready(storage)
     if not (line := sys.stdin.buffer.readline()):
         return
     work = WORK.validate_json(line)
@@ -146,14 +147,14 @@ def main() -> None:
     with working_on(**about):
         # Sent before the last word, after which the worker ends this process.
         with closing(open_traces("worker")) as traces, traces.span("job", about, parent=work.traceparent) as span:
-            ending = _ending(work, settings, worker, traces)
+            ending = _ending(work, storage, settings, worker, traces)
             if isinstance(ending, Failed):
                 span.fail(ending.failure.code)
         worker.tell(ending)
 
 
-def _get_ready() -> None:
-    """Imports what every job needs, and, while there is none, what most need."""
+def _get_ready(storage: Storage) -> None:
+    """Imports what every job needs, and, while there is none, has ready what most need."""
     import worker.failures
     import worker.run
 
@@ -161,11 +162,14 @@ def _get_ready() -> None:
         import worker.fitting
         import worker.verifying  # noqa: F401
 
+        storage.prepare()
 
-def _ending(work: AnyWork, settings: WorkerSettings, worker: Worker, traces: Traces) -> Succeeded | Failed:
+
+def _ending(
+    work: AnyWork, storage: Storage, settings: WorkerSettings, worker: Worker, traces: Traces
+) -> Succeeded | Failed:
     from worker.failures import concluded
 
-    storage = open_storage(settings)
     with Meter(worker.steps, storage.traffic, worker.tell):
         outcome = concluded(lambda: _result(work, storage, settings, worker, traces))
     return outcome if isinstance(outcome, Failed) else Succeeded(result=outcome)

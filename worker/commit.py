@@ -8,8 +8,10 @@ that one's manifest, so that whoever wakes late writes what is there already.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 
@@ -30,7 +32,11 @@ from worker.output import LINEAGE_FILE, Output
 from worker.training import training_of
 
 MAX_CARRIED_BYTES = 64 << 20
+PUT_AT_ONCE = 4
 PACKAGES = ("model-growth", "safetensors", "torch", "transformers")
+
+_SmallFile = tuple[str, Callable[[], bytes]]
+"""A name, and what makes its bytes."""
 
 log = structlog.get_logger()
 
@@ -65,7 +71,7 @@ def commit(
 
     The result is another attempt's where that one committed first. Raises OutputExists where another job did.
     """
-    small = [_put_small_file(output, work, name, data) for name, data in _small_files(work, plan, source)]
+    small = _put_small_files(output, work, _small_files(work, plan, source))
     large = [*grown.shards, *grown.state, *([grown.fit.operator] if grown.fit else []), grown.picture]
     made = Commit(
         job_id=output.job_id,
@@ -105,25 +111,35 @@ def committed_before(output: Output, attempt: int, granted: int | None) -> Resul
     return result
 
 
-def _small_files(work: Work, plan: GrowthPlan, source: Folder) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes, the same in every attempt at a job; the lineage first, because it marks the others as ours."""
-    names = source.names()
-    yield LINEAGE_FILE, _lineage(work, plan)
-    yield "config.json", _json(plan.target.raw)
-    for name in CARRIED_FILES:
-        if name in names:
-            yield name, _carried(source, name)
+def _small_files(work: Work, plan: GrowthPlan, source: Folder) -> list[_SmallFile]:
+    """The same in every attempt at a job; the lineage first, because it marks the others as ours."""
+    names = set(source.names())
     training = training_of(work.request, plan)
-    yield TRAINING_FILE, _json(training)
-    card = source.read("README.md", 0, MAX_CARD_BYTES) if "README.md" in names else b""
-    yield (
-        "README.md",
-        model_card(work.request, plan, card, training, sentence_transformer="modules.json" in names).encode(),
-    )
+
+    def card() -> bytes:
+        of_source = source.read("README.md", 0, MAX_CARD_BYTES) if "README.md" in names else b""
+        known = "modules.json" in names
+        return model_card(work.request, plan, of_source, training, sentence_transformer=known).encode()
+
+    return [
+        (LINEAGE_FILE, lambda: _lineage(work, plan)),
+        ("config.json", lambda: _json(plan.target.raw)),
+        *((name, partial(_carried, source, name)) for name in CARRIED_FILES if name in names),
+        (TRAINING_FILE, lambda: _json(training)),
+        ("README.md", card),
+    ]
 
 
-def _put_small_file(output: Output, work: Work, name: str, data: bytes) -> StoredObject:
-    uri = output.uri.join(name)
+def _put_small_files(output: Output, work: Work, files: list[_SmallFile]) -> list[StoredObject]:
+    """The first before all others, and these side by side: a store takes longer to answer than to write."""
+    put = partial(_put_small_file, output, work)
+    with ThreadPoolExecutor(PUT_AT_ONCE, "small-file") as threads:
+        return [put(files[0]), *threads.map(put, files[1:])]
+
+
+def _put_small_file(output: Output, work: Work, file: _SmallFile) -> StoredObject:
+    name, made = file
+    uri, data = output.uri.join(name), made()
     try:
         _put_if_absent(output.store, uri, data, conditional=work.conditional)
     except AlreadyExists:

@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 
 from billiard import active_children
 from celery import current_app, shared_task
@@ -20,7 +20,7 @@ from celery.signals import celeryd_after_setup, setup_logging, worker_process_in
 from jobs.queue import TASK_NAME, enqueue
 from jobs.redaction import Redactor, redact_logs
 from jobs.store import JobStore
-from storage import Uri
+from storage import Storage, Uri
 from telemetry.logs import configure_logs
 from telemetry.traces import open_traces
 from worker.attempt import Site
@@ -45,10 +45,16 @@ def run_job(job_id: str) -> None:
         raise Reject("the worker is leaving", requeue=True)
     settings = WorkerSettings()
     with _heeding_sigterm(), closing(open_traces("worker")) as traces, closing(JobStore(settings)) as store:
-        site = Site(settings, store, open_storage(settings), leaving, spare, conditions, traces)
+        site = Site(settings, store, _storage(), leaving, spare, conditions, traces)
         work_on(job_id, site, partial(enqueue, current_app, store))
     if not leaving.is_set():
         spare.prepare()
+
+
+@cache
+def _storage() -> Storage:
+    """Of this process, for one job after the other, because a client takes long to make."""
+    return open_storage(WorkerSettings())
 
 
 def _configure_logs(**_: object) -> None:
@@ -65,7 +71,7 @@ def _one_log(**_: object) -> None:
 def _begin(**_: object) -> None:
     signal.signal(LEAVE, _leave)
     settings = WorkerSettings()
-    conditions.ask_early(open_storage(settings), Uri.parse(settings.state_uri))
+    conditions.ask_early(_storage(), Uri.parse(settings.state_uri))
     spare.prepare()
 
 

@@ -4,8 +4,10 @@ import hashlib
 import random
 from array import array
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -300,6 +302,21 @@ def test_a_bucket_and_the_root_are_no_objects(place: Place) -> None:
         place.store.put(whole, b"")
     with pytest.raises(InvalidUri):
         place.store.open_write(whole, 0)
+
+
+def test_what_is_prepared_is_there_at_the_first_use(moto: S3Server) -> None:
+    storage = Storage(StorageSettings(s3=settings_for(moto)))
+    storage.prepare()
+    with patch("boto3.session.Session", side_effect=AssertionError("made only now")):
+        assert not storage.exists(Uri("s3", moto.bucket, "missing"))
+
+
+def test_a_store_that_can_not_be_prepared_says_so_at_its_use(moto: S3Server, tmp_path: Path) -> None:
+    storage = Storage(StorageSettings(s3=replace(settings_for(moto), region="not a region")))
+    storage.prepare()
+    assert not storage.exists(Uri.parse(f"file://{tmp_path}/missing"))
+    with pytest.raises(StorageError, match="correct its region"):
+        storage.exists(Uri("s3", moto.bucket, "missing"))
 
 
 def test_one_storage_serves_both_schemes_and_many_threads(moto: S3Server, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,11 @@ from tests.worker.checks import MANIFEST
 from tests.worker.conftest import MakeFarm
 from tests.worker.direct import Moments, run_attempt
 from tests.worker.farm import Farm
+from tests.worker.gate import Gate
+from tests.worker.processes import wait_until
 from worker.errors import OutputExists
+
+OTHERS = {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "training.json", "README.md"}
 
 
 def attempt_of(farm: Farm, result: Result) -> int:
@@ -44,6 +49,24 @@ def test_small_files_come_from_source_and_plan(make_farm: MakeFarm, llama: Path)
     assert "sentence-transformers" in card
     assert "AutoModelForCausalLM.from_pretrained" in card
     assert "function-preserving" in card
+
+
+def test_small_files_are_put_side_by_side(make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path) -> None:
+    """But for the first, which marks the others as the job's, and the manifest, which is the last."""
+    farm = make_farm(proxied)
+    request = farm.request(farm.upload(llama))
+    output = Uri.parse(request.output)
+    first, slow = Gate(proxy, "PUT", "growth.json"), Gate(proxy, "PUT", f"{output.name}/config.json")
+    with ThreadPoolExecutor(1) as thread:
+        attempt = thread.submit(run_attempt, farm, request)
+        first.wait()
+        assert not {"config.json", *OTHERS} & farm.names(output)
+        first.open()
+        slow.wait()
+        wait_until(lambda: farm.names(output) >= OTHERS)
+        assert not {"config.json", MANIFEST} & farm.names(output)
+        slow.open()
+        assert attempt_of(farm, attempt.result()) == 1
 
 
 def test_the_same_request_writes_the_same_tensors(make_farm: MakeFarm, llama: Path) -> None:

@@ -24,6 +24,7 @@ def farm(make_farm: MakeFarm) -> Farm:
 def failure_of(farm: Farm, job: Job) -> Failure:
     with farm.worker():
         ended = farm.wait_for(job, Status.FAILED)
+        farm.wait_for_clearing()
     assert ended.error is not None
     assert ended.error.detail.endswith(".")
     assert "\n" not in ended.error.detail
@@ -79,10 +80,11 @@ def test_a_store_that_is_away_for_a_while(make_farm: MakeFarm, proxied: S3Server
     assert ended.attempt == 2
 
 
-def test_a_store_that_stays_away(make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path) -> None:
+@pytest.mark.parametrize("name", ["-00002-of-", "growth.json", "tokenizer.json"])
+def test_a_store_that_stays_away(make_farm: MakeFarm, proxied: S3Server, proxy: Proxy, llama: Path, name: str) -> None:
     farm = make_farm(proxied, max_attempts=1)
     job = farm.submit(_sharded(farm, llama))
-    proxy.spoil("PUT", "-00002-of-", UNAVAILABLE, times=OFTEN)
+    proxy.spoil("PUT", name, UNAVAILABLE, times=OFTEN)
     failure = failure_of(farm, job)
     assert failure.code == "storage_unavailable"
     assert not output_of(farm, job)
