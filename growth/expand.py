@@ -67,22 +67,32 @@ def write_shards(
     """As `expand`, for whatever tensors `grown` gives in `dtype`, one after the other, each by its rows in order."""
     written: list[Written] = []
     done, total = 0, sum(tensor.nbytes for shard in shards for tensor in shard)
-    for index, shard in enumerate(shards):
-        header = shard_header(shard, dtype)
-        sink = open_shard(index, len(header) + sum(tensor.nbytes for tensor in shard))
-        try:
-            sink.write(memoryview(header))
-            blocks = (block for tensor in shard for block in grown(tensor))
-            with closing(ahead(map(raw_bytes, blocks), _BLOCKS_AHEAD)) as made:
-                for block in made:
+    # One thread for all of them: each new one may get a heap of its own, whose free memory no other uses.
+    with closing(ahead(_raw_blocks(shards, grown), _BLOCKS_AHEAD)) as made:
+        for index, shard in enumerate(shards):
+            header = shard_header(shard, dtype)
+            sink = open_shard(index, len(header) + sum(tensor.nbytes for tensor in shard))
+            try:
+                sink.write(memoryview(header))
+                while (block := next(made)) is not None:
                     sink.write(block)
                     done += block.nbytes
                     on_progress(done / total)
-            written.append(sink.close())
-        except BaseException:
-            sink.abort()
-            raise
+                written.append(sink.close())
+            except BaseException:
+                sink.abort()
+                raise
     return written
+
+
+def _raw_blocks(
+    shards: Sequence[Sequence[TensorPlan]], grown: Callable[[TensorPlan], Iterable[Tensor]]
+) -> Iterator[memoryview | None]:
+    """The bytes of every tensor, a few rows at a time; None at the end of each shard."""
+    for shard in shards:
+        for tensor in shard:
+            yield from map(raw_bytes, grown(tensor))
+        yield None
 
 
 def _refuse_untied_heads(plan: GrowthPlan, reader: CheckpointReader) -> None:
