@@ -1,6 +1,6 @@
 """How a program ends whose settings can't be used: with a sentence for each, which names the setting.
 
-The value is never shown, because passwords are among them, and a slip of the pen may put one anywhere.
+What was given is left out, because passwords are among it; only URIs of storage are shown, which hold none.
 """
 
 import re
@@ -22,7 +22,7 @@ def starting() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        _end("\n".join(sentences(error, "GROW_")))
+        _end("\n".join(sentences(error)))
     except SettingsError as error:
         named = _FIELD.search(str(error))
         _end(f"GROW_{named[1].upper()} can't be used: it is not the JSON that it should be." if named else str(error))
@@ -30,15 +30,15 @@ def starting() -> Iterator[None]:
         _end(str(error))
 
 
-def sentences(error: ValidationError, named: str) -> list[str]:
-    """What is wrong, and with what: `named` is the start of the settings' names, or the whole name of the only one."""
+def sentences(error: ValidationError, whole: str | None = None) -> list[str]:
+    """What is wrong with settings, or inside of the one thing that `whole` names."""
     told = []
     for found in error.errors(include_url=False, include_context=False, include_input=False):
         place = [str(part) for part in found["loc"]]
-        name = f"{named}{place.pop(0).upper()}" if named.endswith("_") and place else named
+        name = whole or (f"GROW_{place.pop(0).upper()}" if place else None)
         message = found["msg"].removeprefix(_OF_OURS).removesuffix(".")
         where = f" at /{'/'.join(place)}" if place else ""
-        told.append(f"{message}." if name == "GROW_" else f"{name} can't be used{where}: {message}.")
+        told.append(f"{message}." if name is None else f"{name} can't be used{where}: {message}.")
     return told
 
 

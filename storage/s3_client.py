@@ -49,6 +49,12 @@ def make_client(settings: S3Settings) -> "S3Client":
     except BotoCoreError as error:
         reason = str(error).removesuffix(".")
         raise StorageError(f"The S3 store can't be asked: {reason}; correct its region or profile.") from error
+    except ValueError:
+        # Its text has the whole URL, and with it what may stand there as a password.
+        raise StorageError(
+            "The S3 store can't be asked: boto3 does not take its endpoint's host, which may have letters, digits, "
+            "hyphens and dots; use such a name."
+        ) from None
 
 
 def _plain_dialect() -> Config:

@@ -1,4 +1,4 @@
-"""Every program whose settings can't be used ends at once, with a sentence that shows none of their values."""
+"""Every program whose settings can't be used ends at once, with a sentence that shows no password."""
 
 import os
 import subprocess

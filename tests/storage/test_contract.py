@@ -4,7 +4,6 @@ import hashlib
 import random
 from array import array
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import patch
@@ -17,6 +16,7 @@ from storage import (
     InvalidUri,
     NotFound,
     ObjectWriter,
+    S3Settings,
     Storage,
     StorageError,
     StorageSettings,
@@ -311,12 +311,13 @@ def test_what_is_prepared_is_there_at_the_first_use(moto: S3Server) -> None:
         assert not storage.exists(Uri("s3", moto.bucket, "missing"))
 
 
-def test_a_store_that_can_not_be_prepared_says_so_at_its_use(moto: S3Server, tmp_path: Path) -> None:
-    storage = Storage(StorageSettings(s3=replace(settings_for(moto), region="not a region")))
+@pytest.mark.parametrize("wrong", [S3Settings(region="not a region"), S3Settings("http://my_minio:9000")])
+def test_a_store_that_can_not_be_prepared_says_so_at_its_use(tmp_path: Path, wrong: S3Settings) -> None:
+    storage = Storage(StorageSettings(s3=wrong))
     storage.prepare()
     assert not storage.exists(Uri.parse(f"file://{tmp_path}/missing"))
-    with pytest.raises(StorageError, match="correct its region"):
-        storage.exists(Uri("s3", moto.bucket, "missing"))
+    with pytest.raises(StorageError, match="The S3 store can't be asked"):
+        storage.exists(Uri("s3", "models", "missing"))
 
 
 def test_one_storage_serves_both_schemes_and_many_threads(moto: S3Server, tmp_path: Path) -> None:

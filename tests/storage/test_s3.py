@@ -91,6 +91,10 @@ def test_credentials_may_come_from_botos_own_chain(monkeypatch: pytest.MonkeyPat
 def test_a_client_that_can_not_be_made_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StorageError, match="'not a region' doesn't match a supported format; correct its region"):
         S3Store(S3Settings(region="not a region"))
+    wrong = S3Settings(endpoint_url="http://key:hunter2@my_minio:9000")
+    with pytest.raises(StorageError, match="does not take its endpoint's host") as caught:
+        S3Store(wrong)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
     monkeypatch.setenv("AWS_PROFILE", "none")
     with pytest.raises(StorageError, match=r"profile \(none\) could not be found; correct its region or profile"):
         S3Store(S3Settings())
